@@ -1,0 +1,76 @@
+"""What Python cannot say and LLVM can: fused multiply-add, selection, bit casts, an atomic counter.
+
+Each intrinsic is one LLVM instruction (or one LLVM intrinsic call), so a loop made of them still vectorises.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+Codegen = Callable[[Any, Any, Any, Any], Any]
+
+
+@intrinsic
+def fma(typingctx: Any, a: Any, b: Any, c: Any) -> tuple[Any, Codegen]:
+    """a * b + c, rounded once; on a CPU without the instruction LLVM calls the C library's exact one."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return a(a, a, a), codegen
+
+
+@intrinsic
+def select(typingctx: Any, condition: Any, yes: Any, no: Any) -> tuple[Any, Codegen]:
+    """`yes if condition else no` with both sides evaluated: a blend, never a branch."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return yes(types.boolean, yes, yes), codegen
+
+
+@intrinsic
+def sqrt(typingctx: Any, x: Any) -> tuple[Any, Codegen]:
+    """The correctly rounded square root, without Python's check of the sign."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(args[0].type, [args[0].type]),
+            "llvm.sqrt.f32" if signature.args[0] == types.float32 else "llvm.sqrt.f64",
+        )
+        return builder.call(function, args)
+
+    return x(x), codegen
+
+
+def _bitcast(source: Any, target: Any) -> Any:
+    def typed(typingctx: Any, x: Any) -> tuple[Any, Codegen] | None:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], context.get_value_type(target))
+
+        return (target(source), codegen) if x == source else None
+
+    return intrinsic(typed)
+
+
+bits_of_float32 = _bitcast(types.float32, types.uint32)
+float32_of_bits = _bitcast(types.uint32, types.float32)
+bits_of_float64 = _bitcast(types.float64, types.uint64)
+float64_of_bits = _bitcast(types.uint64, types.float64)
+
+
+@intrinsic
+def next_tile(typingctx: Any, counter: Any) -> tuple[Any, Codegen]:
+    """Take one from a shared counter (int64 array of one element): returns it as it was, atomically."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
+        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), codegen

@@ -1,0 +1,221 @@
+"""The one place that knows Numba's options, its threads and its cache.
+
+A kernel's arithmetic is promised bit for bit, so nothing here allows LLVM to change it: no fastmath, no
+contraction. The order of evaluation is what the source says.
+
+Threads. Every parallel kernel is a `Tiled`: one tile function, compiled once in a plain loop and once over
+Numba's threads, each worker taking the next tile from an atomic counter, so that a slow core does not hold the
+rest up. The tile number alone decides what a tile writes, so both give the same bytes, and `Tiled` may fall back
+to the plain loop whenever threads would be unsafe: in a forked child (OpenMP kills it), or while another Python
+thread is inside Numba's workqueue layer (which aborts the process).
+"""
+
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numba.core import serialize
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.np.ufunc import parallel as numba_threads
+
+from .intrinsics import next_tile
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# error_model="numpy": a float division is one instruction, without Python's branch on zero.
+_OPTIONS = {"error_model": "numpy", "fastmath": False}
+
+# Below this many elementary steps (about 20 us of work) waking the threads costs more than they save.
+PARALLEL_FROM = 1 << 15
+
+# Tiles handed over between two looks at pending signals: Ctrl-C is answered within a fraction of a second.
+_TILES_PER_CALL = 1 << 13
+
+
+def inline(function: F) -> F:
+    """Compile a helper that is always inlined into its callers: a call left in a loop stops vectorisation."""
+    return numba.njit(forceinline=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
+    """Compile a function that Python calls, without the interpreter's lock.
+
+    `name` keys the disk cache, so it must tell apart the kernels that a factory makes of one source; None: not cached.
+    """
+
+    def compile_lazily(function: F) -> F:
+        if numba.config.DISABLE_JIT:
+            raise RuntimeError("fastinit's kernels exist only compiled: unset NUMBA_DISABLE_JIT")
+        dispatcher = numba.njit(nogil=True, parallel=parallel, **_OPTIONS)(function)
+        if name is not None:
+            dispatcher._cache = _Store(name)
+        return dispatcher  # type: ignore[no-any-return]
+
+    return compile_lazily
+
+
+class Tiled:
+    """A kernel over independent tiles: `tile(t, *args)` writes what tile number t alone owns.
+
+    Parameters
+    ----------
+    name
+        Key of the disk cache (None: do not cache), unique among the kernels.
+    tile
+        An `inline` function of the tile number (int64) and the arguments given to `__call__`.
+    """
+
+    def __init__(self, name: str | None, tile: Callable[..., None]) -> None:
+        @kernel(name and f"{name}.serial")
+        def serial(first: int, last: int, *args: Any) -> None:
+            for t in range(first, last):
+                tile(t, *args)
+
+        @kernel(name and f"{name}.parallel", parallel=True)
+        def parallel(workers: int, counter: Any, last: int, *args: Any) -> None:
+            for _ in numba.prange(workers):
+                t = next_tile(counter)
+                while t < last:
+                    tile(t, *args)
+                    t = next_tile(counter)
+
+        self.serial = serial
+        self.parallel = parallel
+
+    def __call__(self, tiles: int, steps: int, *args: Any) -> None:
+        """Run `tiles` tiles of altogether about `steps` elementary steps."""
+        threaded = steps >= PARALLEL_FROM and tiles > 1 and _pool.enter()
+        try:
+            workers = min(numba.get_num_threads(), tiles) if threaded else 1
+            for first in range(0, tiles, _TILES_PER_CALL):
+                last = min(first + _TILES_PER_CALL, tiles)
+                if workers > 1:
+                    self.parallel(workers, np.array([first]), last, *args)
+                else:
+                    self.serial(first, last, *args)
+        finally:
+            if threaded:
+                _pool.leave()
+
+
+class _Pool:
+    """Says whether this Python thread may use Numba's threads now."""
+
+    def __init__(self) -> None:
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()  # held while in a layer that is not, or not known to be, thread-safe
+        self._held = threading.local()
+        self.lost = False  # the pool was started by our parent: its threads do not exist here
+
+    def _after_fork(self) -> None:
+        lost = self.lost or numba_threads._is_initialized
+        self._reset()
+        self.lost = lost
+
+    def enter(self) -> bool:
+        if self.lost or numba.config.NUMBA_NUM_THREADS == 1:
+            return False
+        self._held.lock = not _thread_safe_layer()
+        return not self._held.lock or self._lock.acquire(blocking=False)
+
+    def leave(self) -> None:
+        if self._held.lock:
+            self._lock.release()
+
+
+def _thread_safe_layer() -> bool:
+    """True once Numba has started a layer that several Python threads may use at the same time."""
+    return numba_threads._is_initialized and numba.threading_layer() != "workqueue"
+
+
+_pool = _Pool()
+
+
+class _Store(_Cache):  # type: ignore[misc]
+    """Compiled code on disk, addressed by everything that went into it.
+
+    Numba's own cache looks at the one file a function stands in, so it serves old code after a helper in another
+    file has changed, and two processes that compile at once can swap each other's files. Here the name of a file is
+    the hash of all the kernels' sources, the versions, the CPU and the signature; a file is renamed into place whole.
+    Nothing is ever stale, and nothing needs an index.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def cache_path(self) -> str:
+        return str(cache_folder())
+
+    def _file(self, signature: Any, target: Any) -> Path:
+        key = repr((self._name, str(signature), target.codegen().magic_tuple()))
+        return cache_folder() / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.bin"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        target_context.refresh()
+        try:
+            payload = pickle.loads(self._file(sig, target_context).read_bytes())
+            return CompileResult._rebuild(target_context, *payload)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None  # absent, unreadable or cut off: compile again
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        if data.library.has_dynamic_globals:
+            return
+        try:
+            path = self._file(sig, data.target_context)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+            with os.fdopen(handle, "wb") as file:
+                file.write(serialize.dumps(data._reduce()))
+            os.replace(temporary, path)
+        except OSError as error:
+            _warn_once(f"fastinit cannot keep its compiled kernels in {cache_folder()} ({error}); they will be "
+                       "compiled again in each process. Set NUMBA_CACHE_DIR to a writable folder.")
+
+    def enable(self) -> None: ...
+
+    def disable(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+@cache
+def cache_folder() -> Path:
+    """The folder of the compiled kernels of exactly this version of the sources: NUMBA_CACHE_DIR, or the user's cache."""
+    digest = hashlib.sha256(repr((numba.__version__, np.__version__, sys.version)).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return _cache_root() / digest.hexdigest()[:16]
+
+
+def _cache_root() -> Path:
+    if numba.config.CACHE_DIR:
+        return Path(numba.config.CACHE_DIR) / "fastinit"
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "fastinit"
