@@ -1,0 +1,301 @@
+"""Weights from a scheme's name: check everything, resolve fans to a law, allocate, hand over to the kernel."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .errors import check_integer
+from .fans import Fans, Layout, LayoutLike, resolve_layout
+from .laws import Law, Tensor
+from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape
+from .schemes import Scheme, get_scheme
+from .streams import check_name, check_seed
+
+DTYPES = {
+    "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+
+
+def init(
+    scheme: str | Scheme,
+    shape: ShapeLike,
+    *,
+    seed: int | None = None,
+    name: str = "",
+    dtype: DTypeLike = "float32",
+    layout: LayoutLike = "io",
+    groups: int = 1,
+    region: RegionLike | None = None,
+    out: NDArray[Any] | None = None,
+    fan_in: int | None = None,
+    fan_out: int | None = None,
+    **params: Any,
+) -> NDArray[Any]:
+    """Return a weight tensor, or a region of one, drawn by a named scheme.
+
+    Element i (flat C-order index in the global shape) is law(Philox4x32-10(key = seed, counter = (block(i),
+    stream(name)))): the same bytes for any number of threads, any region, any memory layout and any machine.
+
+    Parameters
+    ----------
+    scheme
+        A name of `schemes()`, or what `get_scheme` returned.
+    shape
+        The global shape, sizes >= 0, fewer than 2^63 elements. Nothing of this size is allocated if `region` is given.
+    seed
+        0 <= seed < 2^64; None takes fresh entropy from the operating system.
+    name
+        The tensor's name; tensors of different names are independent.
+    dtype
+        "float32", "float64", "float16" or "bfloat16" (or their NumPy dtypes). The 16-bit types are the float32 values
+        rounded once to nearest even.
+    layout, groups
+        Where the input and output axes are, and the groups of a grouped convolution: see `fans`.
+    region
+        A tuple of slices start:stop, one an axis, of the global shape; None for all of it. Fans always come from
+        the global shape, so the parts of a sharded tensor are those of the whole.
+    out
+        A writable array of the region's shape and of `dtype`, contiguous or not, to fill and return.
+    fan_in, fan_out
+        Fans to use instead of those of the shape; integers >= 1.
+    **params
+        The scheme's parameters: see `get_scheme`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new C-contiguous array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, the rule and the value; raised before anything is allocated or written.
+
+    Notes
+    -----
+    Salmon et al. 2011 (Philox); Box and Muller 1958 (normal). The schemes' sources stand at `get_scheme`.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> w = fi.init("he_normal", (784, 512), seed=0, name="layer.0.weight")
+    >>> w.shape, w.dtype
+    ((784, 512), dtype('float32'))
+    >>> part = fi.init("he_normal", (784, 512), seed=0, name="layer.0.weight", region=(slice(100, 200), slice(0, 512)))
+    >>> bool((part == w[100:200]).all())
+    True
+    """
+    resolved = _resolve_scheme(scheme, params)
+    whole = check_shape(shape)
+    part = check_region(region, whole)
+    kind = _check_dtype(dtype)
+    count = check_integer("groups", groups, minimum=1)
+    fans, axes = _resolve_fans(resolved, whole, layout, count, fan_in, fan_out)
+    law = resolved.law(fans)
+    tensor = Tensor(whole, kind, check_seed(seed), check_name(name), axes)
+    law.check(tensor)
+    target = _target(out, tuple(length for _, length in part), DTYPES[kind])
+    law.fill(tensor, part, target)
+    return target
+
+
+def normal(
+    shape: ShapeLike,
+    *,
+    mean: float = 0.0,
+    std: float = 1.0,
+    seed: int | None = None,
+    name: str = "",
+    dtype: DTypeLike = "float32",
+    region: RegionLike | None = None,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Return draws of N(mean, std²).
+
+    z = sqrt(-2 ln u) cos(2πv), or sin for the second of a pair; value = std·z + mean, rounded once.
+
+    Parameters
+    ----------
+    shape, seed, name, dtype, region, out
+        As in `init`.
+    mean, std
+        Finite; std >= 0.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array. |z| reaches 6.76 in float32 and 8.65 in float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `init`.
+
+    Notes
+    -----
+    Box and Muller, "A note on the generation of random normal deviates", 1958.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> x = fi.normal(100_000, std=0.02, seed=1)
+    >>> bool(abs(x.std() / 0.02 - 1) < 0.01)
+    True
+    """
+    return init("normal", shape, mean=mean, std=std, seed=seed, name=name, dtype=dtype, region=region, out=out)
+
+
+def uniform(
+    shape: ShapeLike,
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
+    seed: int | None = None,
+    name: str = "",
+    dtype: DTypeLike = "float32",
+    region: RegionLike | None = None,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Return draws of U(low, high).
+
+    value = (high - low)/2 · s + (high + low)/2, s an odd multiple of 2^-24 (float64: 2^-53) in (-1, 1).
+
+    Parameters
+    ----------
+    shape, seed, name, dtype, region, out
+        As in `init`.
+    low, high
+        Finite, low <= high.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array; symmetric about the centre, never outside [low, high].
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `init`.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> x = fi.uniform(1000, low=-1, high=1, seed=1)
+    >>> bool(((-1 < x) & (x < 1)).all())
+    True
+    """
+    return init("uniform", shape, low=low, high=high, seed=seed, name=name, dtype=dtype, region=region, out=out)
+
+
+def truncated_normal(
+    shape: ShapeLike,
+    *,
+    mean: float = 0.0,
+    std: float = 1.0,
+    lower: float = -2.0,
+    upper: float = 2.0,
+    seed: int | None = None,
+    name: str = "",
+    dtype: DTypeLike = "float32",
+    region: RegionLike | None = None,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Return draws of N(mean, std²) kept between mean + lower·std and mean + upper·std.
+
+    z = Φ⁻¹(Φ(lower) + u·(Φ(upper) - Φ(lower))), evaluated from the nearer tail: no rejection, one word an element.
+
+    Parameters
+    ----------
+    shape, seed, name, dtype, region, out
+        As in `init`.
+    mean, std
+        Finite, std >= 0: those of the normal before truncation (between -2 and 2 the standard deviation that is
+        left is 0.8796 std).
+    lower, upper
+        Bounds in units of std, lower < upper; either may be infinite. The nearer one within 38 of the mean.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array. float32 and float64 values lie strictly inside the bounds; rounding to a 16-bit type
+        may carry one onto a bound.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `init`.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> x = fi.truncated_normal(1000, std=0.02, seed=1)
+    >>> bool((abs(x) < 0.04).all())
+    True
+    """
+    return init(
+        "truncated_normal", shape, mean=mean, std=std, lower=lower, upper=upper, seed=seed, name=name, dtype=dtype,
+        region=region, out=out,
+    )  # fmt: skip
+
+
+def _resolve_scheme(scheme: object, params: dict[str, Any]) -> Scheme:
+    if not isinstance(scheme, Scheme):
+        return get_scheme(scheme, **params)  # type: ignore[arg-type]
+    if params:
+        first = next(iter(params))
+        raise ValueError(f"argument '{first}' must be given to get_scheme, not beside its result, got {params[first]!r}")
+    return scheme
+
+
+def _resolve_fans(
+    scheme: Scheme, shape: Shape, layout: LayoutLike, groups: int, fan_in: object, fan_out: object
+) -> tuple[Fans, Layout | None]:
+    given = [
+        None if fan is None else check_integer(argument, fan, minimum=1)
+        for argument, fan in (("fan_in", fan_in), ("fan_out", fan_out))
+    ]
+    if not scheme.rule.needs_fans or (None not in given and not scheme.rule.needs_layout):
+        return Fans(given[0] or 1, given[1] or 1), None
+    axes = resolve_layout(layout, shape)
+    counted = axes.fans(shape, groups)
+    return Fans(given[0] or counted.fan_in, given[1] or counted.fan_out), axes
+
+
+def _check_dtype(dtype: object) -> str:
+    # Strings first: NumPy knows the name "bfloat16" only by courtesy of ml_dtypes.
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return dtype
+    try:
+        wanted = np.dtype(dtype)  # type: ignore[call-overload]
+    except TypeError:
+        wanted = None
+    for known, numpy_dtype in DTYPES.items():
+        if dtype is not None and wanted == numpy_dtype and wanted.isnative:
+            return known
+    kind = ValueError if isinstance(dtype, str | np.dtype | type) else TypeError
+    raise kind(f"argument 'dtype' must be one of {', '.join(DTYPES)}, got {dtype!r}")
+
+
+def _target(out: object, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the array to fill: `out` if it can take the region, a new one if there is none."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"argument 'out' must be a NumPy array, got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"argument 'out' must have the region's shape {shape}, got {out.shape}")
+    if out.dtype != dtype or not out.dtype.isnative:
+        raise ValueError(f"argument 'out' must have dtype {dtype.name} in native byte order, got {out.dtype!r}")
+    if not out.flags.writeable:
+        raise ValueError("argument 'out' must be writable, got a read-only array")
+    if any(n > 1 and s == 0 for n, s in zip(out.shape, out.strides, strict=True)):
+        raise ValueError(f"argument 'out' must not repeat its elements, got strides {out.strides}")
+    return out

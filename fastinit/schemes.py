@@ -1,0 +1,325 @@
+"""Scheme names: one variance-scaling engine, each named scheme a few lines on top of it, and the registry."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from .activations import gain as activation_gain
+from .errors import check_finite, check_integer, check_string, unknown
+from .fans import Fans
+from .gaussian import truncation
+from .laws import Constant, Law, Normal, TruncatedNormal, Uniform
+from .structured import PositiveUnitBall, Sparse
+
+MODES = ("fan_in", "fan_out", "fan_avg")
+DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
+
+
+class Rule(Protocol):
+    """How a scheme gets from fans to a law."""
+
+    needs_fans: bool
+    needs_layout: bool
+
+    def law(self, fans: Fans) -> Law:
+        """Return the law for a weight with these fans."""
+
+
+@dataclass(frozen=True)
+class VarianceScaling:
+    """The engine: variance = gain² · scale / n, n = fan_in, fan_out or their mean."""
+
+    scale: float
+    gain: float
+    mode: str
+    distribution: str
+    needs_fans = True
+    needs_layout = False
+
+    def __post_init__(self) -> None:
+        check_finite("scale", self.scale, minimum=0)
+        check_finite("gain", self.gain, minimum=0)
+        _check_choice("mode", self.mode, MODES)
+        _check_choice("distribution", self.distribution, DISTRIBUTIONS)
+
+    def law(self, fans: Fans) -> Law:
+        """Return the law with the variance that the fans ask for."""
+        n = {"fan_in": fans.fan_in, "fan_out": fans.fan_out, "fan_avg": (fans.fan_in + fans.fan_out) / 2}[self.mode]
+        # max: a weight with no connections has no elements either, and needs no law of its own.
+        std = self.gain * math.sqrt(self.scale / max(1.0, n))
+        if self.distribution == "uniform":
+            limit = math.sqrt(3) * std
+            return Uniform(-limit, limit)
+        if self.distribution == "normal":
+            return Normal(0.0, std)
+        # Widened so that what is left between -2 and 2 has the variance asked for.
+        return TruncatedNormal(0.0, std / truncation(-2.0, 2.0).std, -2.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A law that does not look at the fans."""
+
+    fixed: Law
+    needs_fans = False
+    needs_layout = False
+
+    def law(self, fans: Fans) -> Law:
+        """Return the law."""
+        return self.fixed
+
+
+@dataclass(frozen=True)
+class PerNeuron:
+    """A law that needs to know which weights come into one neuron."""
+
+    build: Callable[[Fans], Law]
+    needs_fans = True
+    needs_layout = True
+
+    def law(self, fans: Fans) -> Law:
+        """Return the law for neurons with these fans."""
+        return self.build(fans)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A named scheme with its parameters filled in.
+
+    Attributes
+    ----------
+    name
+        The canonical name.
+    formula
+        The distribution in one line.
+    params
+        Every parameter with its value.
+    rule
+        What turns fans into a law.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> scheme = fi.get_scheme("he_normal", mode="fan_out")
+    >>> print(scheme)
+    he_normal(negative_slope=None, nonlinearity='leaky_relu', scale=1.0, truncated=False, mode='fan_out')
+    >>> scheme.law(fi.Fans(fan_in=100, fan_out=200))
+    Normal(mean=0.0, std=0.1)
+    """
+
+    name: str
+    formula: str
+    params: Mapping[str, Any] = field(hash=False)
+    rule: Rule
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.params.items())})"
+
+    def law(self, fans: Fans) -> Law:
+        """Return the law, with the numbers handed to the kernel, of a weight with these fans."""
+        return self.rule.law(fans)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    formula: str
+    build: Callable[..., Rule]
+    aliases: tuple[str, ...]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return {p.name: p.default for p in inspect.signature(self.build).parameters.values()}
+
+
+_REGISTRY: dict[str, _Entry] = {}
+
+
+def _scheme(name: str, formula: str, *aliases: str) -> Callable[[Callable[..., Rule]], Callable[..., Rule]]:
+    def register(build: Callable[..., Rule]) -> Callable[..., Rule]:
+        entry = _Entry(name, formula, build, aliases)
+        _REGISTRY.update(dict.fromkeys((name, *aliases), entry))
+        return build
+
+    return register
+
+
+def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
+    if check_string(argument, value) not in choices:
+        raise unknown(argument, value, choices)
+    return str(value)
+
+
+def _normal_or_truncated(truncated: object) -> str:
+    if not isinstance(truncated, bool):
+        raise TypeError(f"argument 'truncated' must be True or False, got {truncated!r}")
+    return "truncated_normal" if truncated else "normal"
+
+
+def _he_gain(nonlinearity: str, negative_slope: float | None) -> float:
+    # He et al. derive the leaky case; slope 0 is the plain rectifier.
+    if nonlinearity == "leaky_relu" and negative_slope is None:
+        negative_slope = 0.0
+    if nonlinearity != "leaky_relu" and negative_slope is not None:
+        raise ValueError(
+            f"argument 'negative_slope' must be left out for nonlinearity {nonlinearity!r}, got {negative_slope!r}"
+        )
+    return activation_gain(nonlinearity, negative_slope)
+
+
+@_scheme("zeros", "0")
+def _zeros() -> Rule:
+    return Fixed(Constant(0.0))
+
+
+@_scheme("ones", "1")
+def _ones() -> Rule:
+    return Fixed(Constant(1.0))
+
+
+@_scheme("constant", "value")
+def _constant(*, value: float = 0.0) -> Rule:
+    return Fixed(Constant(value))
+
+
+@_scheme("normal", "N(mean, std²)", "gaussian")
+def _normal(*, mean: float = 0.0, std: float = 1.0) -> Rule:
+    return Fixed(Normal(mean, std))
+
+
+@_scheme("uniform", "U(low, high)")
+def _uniform(*, low: float = 0.0, high: float = 1.0) -> Rule:
+    return Fixed(Uniform(low, high))
+
+
+@_scheme("truncated_normal", "N(mean, std²) between mean + lower·std and mean + upper·std; std is that before truncation")
+def _truncated_normal(*, mean: float = 0.0, std: float = 1.0, lower: float = -2.0, upper: float = 2.0) -> Rule:
+    return Fixed(TruncatedNormal(mean, std, lower, upper))
+
+
+@_scheme("variance_scaling", "variance gain²·scale / n, n = fan_in, fan_out or fan_avg")
+def _variance_scaling(
+    *, scale: float = 1.0, gain: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal"
+) -> Rule:
+    return VarianceScaling(scale, gain, mode, distribution)
+
+
+@_scheme("xavier_uniform", "U(-a, a), a = gain·sqrt(3·scale / n), n = fan_avg: Glorot and Bengio 2010", "glorot_uniform")
+def _xavier_uniform(*, gain: float = 1.0, scale: float = 1.0, mode: str = "fan_avg") -> Rule:
+    return VarianceScaling(scale, gain, mode, "uniform")
+
+
+@_scheme("xavier_normal", "N(0, gain²·scale / n), n = fan_avg: Glorot and Bengio 2010", "glorot_normal")
+def _xavier_normal(*, gain: float = 1.0, scale: float = 1.0, mode: str = "fan_avg", truncated: bool = False) -> Rule:
+    return VarianceScaling(scale, gain, mode, _normal_or_truncated(truncated))
+
+
+@_scheme("he_uniform", "U(-a, a), a = gain(nonlinearity)·sqrt(3·scale / n), n = fan_in: He et al. 2015", "kaiming_uniform")
+def _he_uniform(
+    *, mode: str = "fan_in", nonlinearity: str = "leaky_relu", negative_slope: float | None = None, scale: float = 1.0
+) -> Rule:
+    return VarianceScaling(scale, _he_gain(nonlinearity, negative_slope), mode, "uniform")
+
+
+@_scheme("he_normal", "N(0, gain(nonlinearity)²·scale / n), n = fan_in: He et al. 2015", "kaiming_normal", "msra")
+def _he_normal(
+    *,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    negative_slope: float | None = None,
+    scale: float = 1.0,
+    truncated: bool = False,
+) -> Rule:
+    return VarianceScaling(scale, _he_gain(nonlinearity, negative_slope), mode, _normal_or_truncated(truncated))
+
+
+@_scheme("lecun_uniform", "U(-a, a), a = gain·sqrt(3·scale / n), n = fan_in: LeCun et al. 1998")
+def _lecun_uniform(*, gain: float = 1.0, scale: float = 1.0, mode: str = "fan_in") -> Rule:
+    return VarianceScaling(scale, gain, mode, "uniform")
+
+
+@_scheme("lecun_normal", "N(0, gain²·scale / n), n = fan_in: LeCun et al. 1998")
+def _lecun_normal(*, gain: float = 1.0, scale: float = 1.0, mode: str = "fan_in", truncated: bool = False) -> Rule:
+    return VarianceScaling(scale, gain, mode, _normal_or_truncated(truncated))
+
+
+@_scheme("positive_unitball", "U(0, 1), each neuron's incoming weights divided by their sum")
+def _positive_unitball() -> Rule:
+    return PerNeuron(lambda fans: PositiveUnitBall(fans.fan_in))
+
+
+@_scheme("sparse", "N(0, std²) on `nonzeros` incoming connections of each neuron, 0 elsewhere; std = 1/sqrt(nonzeros)")
+def _sparse(*, nonzeros: int = 10, std: float | None = None) -> Rule:
+    kept = check_integer("nonzeros", nonzeros, minimum=0)
+    spread = 1.0 / math.sqrt(max(1, kept)) if std is None else check_finite("std", std, minimum=0)
+    return PerNeuron(lambda fans: Sparse(kept, spread, fans.fan_in))
+
+
+def schemes() -> dict[str, str]:
+    """Return every accepted scheme name with its formula in one line.
+
+    Returns
+    -------
+    dict
+        Name to formula; an alias says whose it is.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> fi.schemes()["normal"]
+    'N(mean, std²)'
+    >>> fi.schemes()["msra"]
+    'he_normal'
+    """
+    return {name: entry.formula if name == entry.name else entry.name for name, entry in _REGISTRY.items()}
+
+
+def get_scheme(name: str, **params: Any) -> Scheme:
+    """Return a scheme with its parameters filled in and checked.
+
+    Parameters
+    ----------
+    name
+        One of `schemes()`.
+    **params
+        The scheme's own parameters (`get_scheme(name).params` shows them with their defaults), in the same words
+        everywhere: `gain` multiplies the standard deviation, `scale` the variance; `mode` is "fan_in", "fan_out" or
+        "fan_avg"; `distribution` "normal", "truncated_normal" or "uniform"; `truncated=True` is the form of JAX and
+        Keras, cut at two standard deviations and widened to keep its variance.
+
+    Returns
+    -------
+    Scheme
+        `Scheme.law(fans)` gives the law and the numbers handed to the kernel.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name (the nearest one is suggested), a parameter the scheme does not have, or a bad value.
+
+    Notes
+    -----
+    Glorot and Bengio 2010, section 4.2.1, equation 16; He et al. 2015, section 2.2, equations 10 and 14; LeCun et
+    al. 1998, section 4.6; sparse: Martens 2010, section 5.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> fi.get_scheme("xavier_uniform").law(fi.fans((300, 300)))
+    Uniform(low=-0.1, high=0.1)
+    """
+    if check_string("scheme", name) not in _REGISTRY:
+        raise unknown("scheme", name, _REGISTRY)
+    entry = _REGISTRY[name]
+    values = entry.defaults
+    for parameter in params:
+        if parameter not in values:
+            accepted = ", ".join(values) or "none"
+            raise ValueError(f"argument '{parameter}' must be a parameter of scheme {name!r} ({accepted}), got {params[parameter]!r}")
+    values.update(params)
+    return Scheme(entry.name, entry.formula, MappingProxyType(values), entry.build(**values))
