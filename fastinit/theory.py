@@ -1,0 +1,407 @@
+r"""Mean-field theory: what an infinitely wide network does to the size and the likeness of its signals.
+
+A layer draws its weights from N(0, sigma_w^2 / n_in) and its biases from N(0, sigma_b^2). In the limit of
+wide layers the preactivations z of a layer are Gaussian with variance q, and those of two inputs have a
+correlation c:
+
+.. math::
+    q_l &= \sigma_w^2 E[\varphi(\sqrt{q_{l-1}} z)^2] + \sigma_b^2 \\
+    q_l c_l &= \sigma_w^2 E[\varphi(u) \varphi(v)] + \sigma_b^2,
+        \quad u, v \sim N(0, q_{l-1}) \text{ with correlation } c_{l-1}
+
+Both expectations are computed to about rounding error, for every activation of the table.
+
+References
+----------
+Poole, Lahiri, Raghu, Sohl-Dickstein, Ganguli 2016, "Exponential expressivity in deep neural networks
+through transient chaos", sections 2 and 3. Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, "Deep
+information propagation", sections 3 and 4. Hayou, Doucet, Rousseau 2019, "On the impact of the activation
+function on deep neural networks training". Cho and Saul 2009 have the closed form for ReLU, the arc-cosine
+kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import check_finite, check_integer
+from .meanfield import AT_REST, Layer, Prediction, make_layer, predict, resting_correlation, resting_variance
+
+Array = NDArray[np.float64]
+
+__all__ = [
+    "DepthScales",
+    "FixedPoint",
+    "Prediction",
+    "chi1",
+    "correlation_map",
+    "depth_scales",
+    "edge_of_chaos",
+    "fixed_point",
+    "predict",
+    "variance_map",
+]
+
+
+class FixedPoint(NamedTuple):
+    """Where the maps of :func:`fixed_point` come to rest."""
+
+    q: float
+    c: float
+    chi1: float
+    stable: bool
+
+
+class DepthScales(NamedTuple):
+    """The layers over which the variance and the correlation approach their fixed points by a factor of e."""
+
+    xi_q: float
+    xi_c: float
+
+
+def _fixed_point(layer: Layer) -> FixedPoint:
+    q = resting_variance(layer)
+    slope = layer.chi1(q)
+    stable = math.isfinite(q) and abs(layer.variance_slope(q)) < 1.0 - AT_REST
+    return FixedPoint(q, resting_correlation(layer, q, slope), slope, stable)
+
+
+def variance_map(
+    activation: str,
+    *,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    q0: float,
+    depth: int,
+    param: float | None = None,
+) -> Array:
+    r"""Return the preactivation variances of the layers that follow one with variance q0.
+
+    .. math:: q_l = \sigma_w^2 E[\varphi(\sqrt{q_{l-1}} z)^2] + \sigma_b^2, \quad z \sim N(0, 1)
+
+    Parameters
+    ----------
+    activation : str
+        The name of an activation.
+    sigma_w, sigma_b : float
+        Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
+    q0 : float
+        The variance of the preactivations to start from.
+    depth : int
+        How many layers to follow.
+    param : float, optional
+        The parameter of the activation, as in :func:`fastinit.gain`.
+
+    Returns
+    -------
+    ndarray
+        q_1 ... q_depth, float64; inf once the variance has overflowed.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown activation, sigma_w, sigma_b or q0 negative or not finite, depth not a positive integer.
+
+    References
+    ----------
+    Poole et al. 2016, section 2.
+
+    Examples
+    --------
+    With He's sigma_w^2 = 2, ReLU keeps the variance; with half of it, each layer halves it.
+
+    >>> variance_map("relu", sigma_w=2**0.5, q0=3.0, depth=4).round(12)
+    array([3., 3., 3., 3.])
+    >>> variance_map("relu", sigma_w=1.0, q0=1.0, depth=4).round(12)
+    array([0.5   , 0.25  , 0.125 , 0.0625])
+    """
+    layer = make_layer(activation, sigma_w, sigma_b, param)
+    q = check_finite("q0", q0, minimum=0.0)
+    result = np.empty(check_integer("depth", depth, minimum=1))
+    for i in range(result.size):
+        result[i] = q = layer.variance(q)
+    return result
+
+
+def correlation_map(
+    activation: str,
+    *,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    q0: float,
+    c0: float,
+    depth: int,
+    param: float | None = None,
+) -> Array:
+    r"""Return the correlations of two inputs in the layers after one with variance q0 and correlation c0.
+
+    .. math:: q_l c_l = \sigma_w^2 E[\varphi(u) \varphi(v)] + \sigma_b^2
+
+    with u, v from N(0, q_{l-1}) with correlation c_{l-1}, and q_l as in :func:`variance_map`: both evolve
+    together. 1 - c is what is carried from layer to layer, so that correlations near 1 keep their precision.
+
+    Parameters
+    ----------
+    activation : str
+        The name of an activation.
+    sigma_w, sigma_b : float
+        Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
+    q0, c0 : float
+        Variance and correlation of the preactivations to start from; -1 <= c0 <= 1.
+    depth : int
+        How many layers to follow.
+    param : float, optional
+        The parameter of the activation.
+
+    Returns
+    -------
+    ndarray
+        c_1 ... c_depth, float64. Where the variance underflows to 0 or overflows, c is its limit; NaN if a
+        layer is constantly 0 (sigma_w = sigma_b = 0).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`variance_map`, and for c0 outside [-1, 1].
+
+    References
+    ----------
+    Poole et al. 2016, section 2.
+
+    Examples
+    --------
+    A deep ReLU network makes all inputs alike, slowly: 1 - c falls as 9 pi^2 / (2 l^2).
+
+    >>> correlation_map("relu", sigma_w=2**0.5, q0=1.0, c0=0.0, depth=3).round(4)
+    array([0.3183, 0.4937, 0.6048])
+    """
+    layer = make_layer(activation, sigma_w, sigma_b, param)
+    q = check_finite("q0", q0, minimum=0.0)
+    gap = 1.0 - check_finite("c0", c0, minimum=-1.0, maximum=1.0)
+    result = np.empty(check_integer("depth", depth, minimum=1))
+    for i in range(result.size):
+        gap = layer.gap(q, gap)
+        q = layer.variance(q)
+        result[i] = 1.0 - gap
+    return result
+
+
+def fixed_point(
+    activation: str, *, sigma_w: float, sigma_b: float = 0.0, param: float | None = None
+) -> FixedPoint:
+    """Return where variance and correlation settle in a deep network.
+
+    Parameters
+    ----------
+    activation : str
+        The name of an activation.
+    sigma_w, sigma_b : float
+        Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
+    param : float, optional
+        The parameter of the activation.
+
+    Returns
+    -------
+    FixedPoint
+        A named tuple.
+
+        - ``q``: the limit of the variance map from q = 1. 0 if the signal dies out, inf if it explodes.
+        - ``c``: the correlation that two different inputs tend to: 1 if chi1 <= 1, also where q is 0 or inf.
+        - ``chi1``: slope of the covariance map at c = 1, that is the mean squared singular value of a layer's
+          Jacobian. Below 1 the network is ordered (inputs become alike, gradients vanish), above 1 chaotic
+          (inputs part, gradients explode), at 1 it is critical.
+        - ``stable``: whether q comes back exponentially after a push, |dq'/dq| < 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown activation, sigma_w or sigma_b negative or not finite.
+
+    Notes
+    -----
+    Some maps have more than one fixed point. ReLU with (sigma_w^2, sigma_b) = (2, 0), He's initialisation,
+    keeps every variance: q = 1, where the search starts, stands for the whole line, and ``stable`` is
+    False. GELU, SiLU and their like without biases have a repelling fixed point between 0 and inf.
+
+    Near the edge of chaos iteration would need ever more layers; here q and c are bracketed roots, so they
+    keep their precision, except that c is reported as 1 for chi1 - 1 below 1e-12.
+
+    References
+    ----------
+    Poole et al. 2016, sections 2 and 3; Schoenholz et al. 2017, section 3.
+
+    Examples
+    --------
+    PyTorch's gain for tanh, 5/3, is slightly chaotic:
+
+    >>> point = fixed_point("tanh", sigma_w=5 / 3)
+    >>> round(point.q, 4), point.c, round(point.chi1, 4), point.stable
+    (1.1785, 0.0, 1.2098, True)
+    """
+    return _fixed_point(make_layer(activation, sigma_w, sigma_b, param))
+
+
+def chi1(
+    activation: str,
+    *,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    q: float | None = None,
+    param: float | None = None,
+) -> float:
+    r"""Return the mean squared singular value of a layer's Jacobian.
+
+    .. math:: \chi_1 = \sigma_w^2 E[\varphi'(\sqrt q z)^2], \quad z \sim N(0, 1)
+
+    A gradient's mean square is multiplied by it in every layer, and so is the squared distance between two
+    nearly equal inputs.
+
+    Parameters
+    ----------
+    activation : str
+        The name of an activation.
+    sigma_w, sigma_b : float
+        Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
+    q : float, optional
+        The variance of the preactivations; if not given, the fixed point for sigma_w and sigma_b.
+    param : float, optional
+        The parameter of the activation.
+
+    Returns
+    -------
+    float
+        For q = 0, the limit as q approaches 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown activation, sigma_w, sigma_b or q negative or not finite.
+
+    References
+    ----------
+    Poole et al. 2016, section 2; Schoenholz et al. 2017, section 3.
+
+    Examples
+    --------
+    >>> round(chi1("relu", sigma_w=2**0.5), 12)
+    1.0
+    >>> round(chi1("tanh", sigma_w=1.0, q=1.0), 4)
+    0.4644
+    """
+    layer = make_layer(activation, sigma_w, sigma_b, param)
+    return layer.chi1(resting_variance(layer) if q is None else check_finite("q", q, minimum=0.0))
+
+
+def edge_of_chaos(activation: str, q: float, *, param: float | None = None) -> tuple[float, float]:
+    r"""Return the (sigma_w, sigma_b) for which q is a fixed point and chi1 = 1.
+
+    .. math:: \sigma_w^2 = 1 / E[\varphi'(\sqrt q z)^2], \quad
+              \sigma_b^2 = q - \sigma_w^2 E[\varphi(\sqrt q z)^2]
+
+    There a signal and its gradients reach deepest; q = 0, 0.1, ... runs along the critical line.
+
+    Parameters
+    ----------
+    activation : str
+        The name of an activation.
+    q : float
+        The variance of the preactivations.
+    param : float, optional
+        The parameter of the activation.
+
+    Returns
+    -------
+    (sigma_w, sigma_b) : tuple of float
+
+    Raises
+    ------
+    ValueError
+        If no biases make q a fixed point with chi1 = 1 (sigma_b^2 would be negative), an unknown
+        activation, q negative or not finite.
+
+    References
+    ----------
+    Schoenholz et al. 2017, section 3; Hayou et al. 2019, section 3.
+
+    Examples
+    --------
+    >>> edge_of_chaos("tanh", 0.0)
+    (1.0, 0.0)
+    >>> sigma_w, sigma_b = edge_of_chaos("tanh", 0.5)
+    >>> round(sigma_w**2, 4), round(sigma_b**2, 5)
+    (1.688, 0.03804)
+    """
+    layer = make_layer(activation, 1.0, 0.0, param)
+    q = check_finite("q", q, minimum=0.0)
+    slope = layer.chi1(q)
+    if slope > 0.0:
+        bias = q - layer.second_moment(q) / slope
+        if bias >= -AT_REST * q:  # exactly 0 for the piecewise linear ones
+            return math.sqrt(1.0 / slope), math.sqrt(bias if bias > AT_REST * q else 0.0)
+    raise ValueError(
+        f"argument 'q' must be a variance at which {layer.activation.name!r} can be critical, "
+        f"sigma_b^2 = q - E[phi^2] / E[phi'^2] >= 0, got {q!r}"
+    )
+
+
+def depth_scales(
+    activation: str, *, sigma_w: float, sigma_b: float = 0.0, param: float | None = None
+) -> DepthScales:
+    r"""Return over how many layers the variance and the correlation forget the input.
+
+    .. math::
+        |q_l - q^*| \sim e^{-l / \xi_q}, \quad
+            1 / \xi_q = -\log(\chi_1 + \sigma_w^2 E[\varphi''(u) \varphi(u)]) \
+        |c_l - c^*| \sim e^{-l / \xi_c}, \quad
+            1 / \xi_c = -\log(\sigma_w^2 E[\varphi'(u) \varphi'(v)])
+
+    with u, v from N(0, q*) with correlation c*. Networks deeper than a few xi_c cannot be trained: by then
+    all that the signal said about the input is gone.
+
+    Parameters
+    ----------
+    activation : str
+        The name of an activation.
+    sigma_w, sigma_b : float
+        Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
+    param : float, optional
+        The parameter of the activation.
+
+    Returns
+    -------
+    DepthScales
+        The named tuple (xi_q, xi_c). inf where nothing decays exponentially: xi_c at the edge of chaos,
+        xi_q along ReLU's line of fixed points, both where the variance diverges. Where q* = 0, xi_c is the
+        scale on which the covariance, not the correlation, decays.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown activation, sigma_w or sigma_b negative or not finite.
+
+    References
+    ----------
+    Schoenholz et al. 2017, section 3.
+
+    Examples
+    --------
+    >>> xi = depth_scales("tanh", sigma_w=1.5, sigma_b=0.3)
+    >>> round(xi.xi_q, 3), round(xi.xi_c, 3)
+    (1.167, 19.916)
+    """
+    layer = make_layer(activation, sigma_w, sigma_b, param)
+    point = _fixed_point(layer)
+    if point.q == math.inf:
+        return DepthScales(math.inf, math.inf)
+    slope = point.chi1 if point.c == 1.0 else layer.chi(point.q, 1.0 - point.c)
+    return DepthScales(_scale(layer.variance_slope(point.q)), _scale(slope))
+
+
+def _scale(slope: float) -> float:
+    if abs(slope) >= 1.0 - AT_REST:
+        return math.inf
+    return -1.0 / math.log(abs(slope)) if slope else 0.0
