@@ -136,12 +136,12 @@ def _gelu_derivative(z: Array, p: float) -> Array:
 
 def _gelu_tanh(z: Array, p: float) -> Array:
     t = _within(z, 30.0)
-    return _not_below(z, 30.0) * _sigmoid(2.0 * _SQRT_2_OVER_PI * (t + _GELU_CUBIC * t**3))
+    return _not_below(z, 30.0) * _sigmoid(2.0 * _SQRT_2_OVER_PI * (t + _GELU_CUBIC * t * t * t))
 
 
 def _gelu_tanh_derivative(z: Array, p: float) -> Array:
     t = _within(z, 30.0)
-    inner = 2.0 * _SQRT_2_OVER_PI * (t + _GELU_CUBIC * t**3)
+    inner = 2.0 * _SQRT_2_OVER_PI * (t + _GELU_CUBIC * t * t * t)
     slope = 2.0 * _SQRT_2_OVER_PI * (1.0 + 3.0 * _GELU_CUBIC * t**2)
     return _sigmoid(inner) + t * slope * _sigmoid_derivative(inner)
 

@@ -104,16 +104,19 @@ def _limit(q: float) -> float:
 
 
 def _root(f: Callable[[float], float], a: float, b: float) -> float:
-    """Return x between a and b, 0 < a < b, where f changes its sign, by Ridders' method."""
+    """Return x between a and b, 0 < a < b, where f changes its sign, by Ridders' method.
+
+    A root at an end may have lost its change of sign to rounding: then that end is returned.
+    """
     fa, fb = f(a), f(b)
     x = a
-    while b - a > 4e-16 * b and fa != 0.0 and fb != 0.0:
+    while b - a > 4e-16 * b and fa * fb < 0.0:
         last, middle = x, 0.5 * (a + b)
         fm = f(middle)
         if fm == 0.0:
             return middle
         x = middle + (middle - a) * math.copysign(1.0, fa) * fm / math.sqrt(fm * fm - fa * fb)
-        if abs(x - last) <= 4e-16 * x:
+        if abs(x - last) <= 1e-11 * x:  # the error of x is about the square of the step
             return x
         known = sorted([(a, fa), (middle, fm), (x, f(x)), (b, fb)])
         # The function changes its sign between two neighbours of the four: they are the next bracket.
@@ -130,7 +133,7 @@ def resting_variance(layer: Layer) -> float:
     start = growth(1.0)
     if abs(start) <= AT_REST:
         return 1.0
-    # Iterating would crawl where the slope is nearly 1. As the map increases, its limit is the next fixed point.
+    # Iterating would crawl where the slope is nearly 1. The map increases: its limit is the next fixed point.
     up = start > 0.0
     last = 1.0
     for step in _STEPS:
@@ -213,8 +216,8 @@ def predict(
     Raises
     ------
     ValueError, TypeError
-        As :func:`fastinit.theory.variance_map`, or if sigma_w has neither one entry nor one a layer. A sigma_w
-        of inf or NaN is accepted, as it may come from measured weights.
+        As :func:`fastinit.theory.variance_map`, or if sigma_w has neither one entry nor one a layer. An
+        infinite or NaN sigma_w is accepted, as it may come from measured weights.
 
     Examples
     --------
