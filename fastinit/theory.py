@@ -329,8 +329,9 @@ def edge_of_chaos(activation: str, q: float, *, param: float | None = None) -> t
 
     Examples
     --------
-    >>> edge_of_chaos("tanh", 0.0)
-    (1.0, 0.0)
+    >>> sigma_w, sigma_b = edge_of_chaos("relu", 3.0)
+    >>> round(sigma_w**2, 12), sigma_b
+    (2.0, 0.0)
     >>> sigma_w, sigma_b = edge_of_chaos("tanh", 0.5)
     >>> round(sigma_w**2, 4), round(sigma_b**2, 5)
     (1.688, 0.03804)
