@@ -1,0 +1,48 @@
+"""The `fastinit` command."""
+
+import sys
+from collections.abc import Sequence
+
+INSTALL = 'pip install "fastinit-kernels[cli]"'
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 Typer or Rich missing, 2 an error, 130 after Ctrl-C.
+
+    Parameters
+    ----------
+    arguments
+        The words after the program's name; None: those of the process.
+    """
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return the exit status."""
+    try:
+        import rich.markup
+        import typer
+        from rich.console import Console
+    except ImportError:
+        print(f"the fastinit command needs typer and rich; install them with: {INSTALL}", file=sys.stderr)
+        return 1
+
+    from .commands import app
+
+    try:
+        return int(app(args=arguments, prog_name="fastinit", standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        message = str(error) or type(error).__name__
+    except Exception as error:
+        # Typer's own errors: their base class has moved between its versions, the method has not.
+        if not hasattr(error, "format_message"):
+            raise
+        message = error.format_message()
+    text = " ".join(message.split())
+    Console(stderr=True).print(
+        f"[bold red]error:[/] [red]{rich.markup.escape(text)}[/]", soft_wrap=True, highlight=False
+    )
+    return 2

@@ -1,0 +1,154 @@
+"""The deep forward probe: what an initialisation does to a network before anyone trains it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _numpy_engine as engine
+from .initialize import init, normal
+from .network import Network, resolve
+from .result import ProbeResult
+from .schemes import Scheme
+from .verdict import judge
+
+
+def probe(
+    *,
+    scheme: str | Scheme = "he_normal",
+    activation: str = "relu",
+    depth: int = 10,
+    width: int = 512,
+    batch: int = 1024,
+    widths: Sequence[int] | None = None,
+    bias: str | float | Sequence[Any] = "zeros",
+    sigma_b: float = 0.0,
+    inputs: Any = None,
+    backward: bool = True,
+    bins: int = 30,
+    range: tuple[float, float] | None = None,
+    seed: int | None = 0,
+    dtype: str = "float32",
+    weights: Sequence[Any] | None = None,
+    sigma_w: float | None = None,
+    **params: Any,
+) -> ProbeResult:
+    r"""Send a batch through a freshly initialised network and measure every layer.
+
+    .. math:: z_l = a_{l-1} W_l + b_l, \quad a_l = \varphi(z_l), \quad a_{-1} = \text{input}.
+
+    Parameters
+    ----------
+    scheme
+        Name of the scheme of every W_l (see `fastinit.schemes`).
+    activation
+        Name of phi, the same in every layer.
+    depth, width
+        Number of layers and units a layer; the input has `width` features, too. Not used where `widths` is
+        given.
+    batch
+        Rows of the input. Not used where `inputs` is given.
+    widths
+        All sizes from the input's on: [784, 512, 10] are two layers.
+    bias
+        "zeros", a number (such as 0.01), or with `weights` a list of arrays.
+    sigma_b
+        Standard deviation of drawn biases, around `bias` if that is a number.
+    inputs
+        Array (batch, n_0) of finite numbers, instead of N(0, 1).
+    backward
+        Compute gradients, too, from dL/da_last drawn from N(0, 1).
+    bins, range
+        Bins of each layer's histogram and its range. The default range is that of the activation, (0, 1) for
+        sigmoid and (-1, 1) for tanh, or else follows the standard deviation predicted for the layer.
+    seed
+        Seed of every tensor, 0 <= seed < 2^64; None: fresh entropy, found in the result.
+    dtype
+        "float32", "float64", or "float16" and "bfloat16" for weights rounded to them, computed in float32.
+    weights
+        Arrays (n_in, n_out), one a layer, instead of a scheme. Their infinities and NaNs are findings, not
+        errors.
+    sigma_w
+        Short for scheme "normal" with std sigma_w / sqrt(fan_in), the parameter of mean-field theory.
+    **params
+        Parameters of the scheme (std, gain, mode, ...) and of the activation (negative_slope, alpha).
+
+    Returns
+    -------
+    ProbeResult
+        Arrays with one entry a layer, a verdict and the reason for it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is wrong; raised before anything is drawn.
+
+    Notes
+    -----
+    The tensors are ordinary named tensors: "layer.{l}.weight" (n_in, n_out), "layer.{l}.bias" (n_out,),
+    "input" and "cotangent" (both float32, or float64 with that dtype), l from 0. So
+    ``init(scheme, (n_in, n_out), seed=seed, name="layer.3.weight")`` is what layer 3 used. Overflow and NaN
+    inside the network are findings, reported per layer.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> fi.probe(scheme="normal", std=0.01, activation="tanh", depth=5, width=100).verdict
+    'vanishing'
+    >>> fi.probe(scheme="xavier_normal", activation="tanh", depth=5, width=100)
+    ProbeResult(xavier_normal, tanh, 5 x 100: healthy)
+    """
+    return measure(
+        resolve(
+            scheme=scheme, activation=activation, depth=depth, width=width, batch=batch, widths=widths,
+            bias=bias, sigma_b=sigma_b, inputs=inputs, backward=backward, bins=bins, range=range, seed=seed,
+            dtype=dtype, weights=weights, sigma_w=sigma_w, **params,
+        )
+    )  # fmt: skip
+
+
+def measure(network: Network) -> ProbeResult:
+    """Draw, multiply, activate and measure a checked network."""
+    start = time.perf_counter()
+    dtype = network.compute_dtype
+    n = network.widths
+    inputs = network.inputs
+    if inputs is None:
+        inputs = normal((network.batch, n[0]), seed=network.seed, name="input", dtype=dtype)
+    cotangent = None
+    if network.backward:
+        cotangent = normal((network.batch, n[-1]), seed=network.seed, name="cotangent", dtype=dtype)
+    layers = [
+        engine.Layer(
+            _weight(network, layer), _bias(network, layer), network.activation, network.parameter, limits
+        )
+        for layer, limits in enumerate(network.ranges())
+    ]
+    figures: dict[str, Any] = engine.run(layers, inputs, cotangent, network.bins, np.dtype(dtype))
+    input_q = float(np.mean(np.square(inputs, dtype=np.float64)))
+    verdict, reason = judge(figures, activation=network.activation.name, n_out=n[1:], input_q=input_q)
+    return ProbeResult(
+        **network.arguments(), **figures, input_q=input_q, verdict=verdict, reason=reason,
+        seconds=time.perf_counter() - start,
+    )  # fmt: skip
+
+
+def _weight(network: Network, layer: int) -> Any:
+    weights = network.weights[layer]
+    if not isinstance(weights, Scheme):
+        return weights
+    shape = network.widths[layer : layer + 2]
+    return init(weights, shape, seed=network.seed, name=f"layer.{layer}.weight", dtype=network.dtype)
+
+
+def _bias(network: Network, layer: int) -> Any:
+    if not isinstance(network.bias, float):
+        return network.bias[layer]
+    units = network.widths[layer + 1]
+    if network.sigma_b > 0:
+        return normal((units,), mean=network.bias, std=network.sigma_b, seed=network.seed,
+                      name=f"layer.{layer}.bias", dtype=network.compute_dtype)  # fmt: skip
+    return np.full(units, network.bias) if network.bias else None

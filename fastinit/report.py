@@ -1,0 +1,175 @@
+"""Tables that print with or without Rich."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import rich.table
+
+    from .result import ProbeResult
+
+STYLES = {
+    "healthy": "green",
+    "vanishing": "yellow",
+    "exploding": "red",
+    "saturated": "magenta",
+    "dead": "red",
+    "symmetric": "red",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of words: `print` gives aligned plain text, Rich its own rendering.
+
+    Examples
+    --------
+    >>> print(Table("Fans", ("layer", "fan_in"), (("0", "784"), ("1", "100"))))
+    Fans
+    layer  fan_in
+        0     784
+        1     100
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    left: frozenset[str] = frozenset()
+    """Columns of words, aligned left."""
+
+    def __str__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
+
+        def line(cells: Iterable[str]) -> str:
+            return "  ".join(
+                cell.ljust(width) if name in self.left else cell.rjust(width)
+                for cell, width, name in zip(cells, widths, self.columns, strict=True)
+            ).rstrip()
+
+        return "\n".join(filter(None, (self.title, line(self.columns), *map(line, self.rows), self.note)))
+
+    def __rich__(self) -> "rich.table.Table":
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        table = RichTable(
+            title=Text(self.title) if self.title else None,
+            caption=_coloured(self.note) if self.note else None,
+            title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
+        )  # fmt: skip
+        for name in self.columns:
+            table.add_column(name, justify="left" if name in self.left else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        return table
+
+
+def _coloured(note: str) -> Any:
+    from rich.text import Text
+
+    text = Text(note)
+    verdict = note.partition(":")[0]
+    if verdict in STYLES:
+        text.stylize(f"bold {STYLES[verdict]}", 0, len(verdict))
+    return text
+
+
+# Figure, its heading, and how to write it.
+_COLUMNS = (
+    ("mean", "mean", "number"),
+    ("std", "std", "number"),
+    ("q", "q", "number"),
+    ("saturated", "saturated", "share"),
+    ("dead", "dead", "share"),
+    ("distinct", "distinct", "count"),
+    ("nonfinite", "inf/nan", "count"),
+    ("correlation", "corr.", "number"),
+    ("chi", "chi", "number"),
+    ("gradient_std", "grad std", "number"),
+    ("weight_gradient_std", "dW std", "number"),
+)
+# What the founding experiments are read by.
+SHORT = ("mean", "std", "saturated", "distinct", "gradient_std")
+
+
+def layer_table(
+    result: "ProbeResult", layers: int | None = 12, figures: tuple[str, ...] | None = None
+) -> Table:
+    """Return the per-layer figures of a probe, without the columns that say nothing."""
+    shown = choose(result.depth, layers)
+    columns = [column for column in _COLUMNS if figures is None or column[0] in figures]
+    columns = [column for column in columns if _says_something(column[0], getattr(result, column[0]))]
+    rows = tuple(
+        (str(layer), *(_write(getattr(result, name)[layer], kind) for name, _, kind in columns))
+        for layer in shown
+    )
+    note = f"{result.verdict}: {result.reason}"
+    return Table(result.title, ("layer", *(heading for _, heading, _ in columns)), rows, note)
+
+
+def summary_table(results: Iterable["ProbeResult"]) -> Table:
+    """Return one line a probe: its two ends and its verdict."""
+    rows = tuple(
+        (
+            _label(r), r.activation, f"{r.depth} x {r.width}" if r.width else "-".join(map(str, r.widths)),
+            _write(r.std[0], "number"), _write(r.std[-1], "number"), _write(r.gradient_std[0], "number"),
+            _write(r.gradient_std[-1], "number"), r.verdict,
+        )
+        for r in results
+    )  # fmt: skip
+    columns = (
+        "scheme",
+        "activation",
+        "network",
+        "std, first",
+        "last",
+        "grad, first",
+        "last layer",
+        "verdict",
+    )
+    return Table("Summary", columns, rows, left=frozenset({"scheme", "activation", "network", "verdict"}))
+
+
+def _label(result: "ProbeResult") -> str:
+    params = ", ".join(
+        f"{key}={value:g}" for key, value in result.params.items() if isinstance(value, float | int)
+    )
+    return f"{result.scheme}({params})" if params else result.scheme
+
+
+def choose(depth: int, count: int | None) -> list[int]:
+    """Return at most `count` of `depth` layers, evenly spaced, the first and the last among them."""
+    if count is None or depth <= count:
+        return list(range(depth))
+    return sorted({round(x) for x in np.linspace(0, depth - 1, max(count, 2))})
+
+
+def _says_something(name: str, values: Any) -> bool:
+    if name == "nonfinite":
+        return bool(np.any(values > 0))
+    return not bool(np.all(np.isnan(values)))
+
+
+def _write(value: Any, kind: str) -> str:
+    if np.isnan(value):
+        return "-"
+    if kind == "share":
+        return f"{100 * value:.1f}%"
+    return f"{int(value)}" if kind == "count" else f"{value:.3g}"
+
+
+@contextmanager
+def needs(package: str, *, extra: str) -> Iterator[None]:
+    """Say what to install when an optional package is missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(
+            f'this needs {package}; install it with: pip install "fastinit-kernels[{extra}]"'
+        ) from error

@@ -1,0 +1,232 @@
+"""What a probe found."""
+
+import json
+import os
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .files import replacing
+
+if TYPE_CHECKING:
+    import pandas
+
+    from .report import Table
+
+Array = NDArray[Any]
+
+# One number a layer; the rows of `to_pandas`.
+FIGURES = (
+    "mean", "std", "min", "max", "preactivation_mean", "preactivation_std", "q", "saturated", "zero", "dead",
+    "nonfinite", "distinct", "correlation", "gradient_std", "weight_gradient_std", "chi", "weight_std",
+    "underflow", "overflow",
+)  # fmt: skip
+COUNTS = ("nonfinite", "distinct", "underflow", "overflow", "histogram")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ProbeResult:
+    """Per-layer figures of one deep network before training: arrays with one entry a layer, layers from 0.
+
+    z_l = a_{l-1} W_l + b_l are the pre-activations of layer l, a_l = phi(z_l) its activations, delta_l =
+    dL/dz_l its gradients. Figures that the activation or the arguments do not define are NaN.
+
+    See Also
+    --------
+    fastinit.probe : makes it.
+    """
+
+    scheme: str
+    """Name of the scheme that gave the weights; "weights" if they were given as arrays."""
+    activation: str
+    """Name of the activation."""
+    widths: tuple[int, ...]
+    """n_0 of the input, then the units of each layer."""
+    batch: int
+    """Rows of the input."""
+    bias: str | float
+    """"zeros", the constant, or "biases" if they were given as arrays."""
+    sigma_b: float
+    """Standard deviation of the drawn biases (0: none drawn)."""
+    inputs: str
+    """"N(0, 1)", or "given" for an array."""
+    backward: bool
+    """Whether gradients were computed."""
+    bins: int
+    """Bins of each histogram."""
+    range: tuple[float, float] | None
+    """Range of the histograms; None: chosen for each layer."""
+    seed: int
+    """Seed of every tensor."""
+    dtype: str
+    """Type of the weights and of the arithmetic."""
+    params: dict[str, Any]
+    """Parameters of the scheme and of the activation."""
+
+    input_q: float
+    """Mean square of the input."""
+    mean: Array
+    """Mean of a_l over batch and units."""
+    std: Array
+    """Standard deviation of a_l."""
+    min: Array
+    """Least a_l."""
+    max: Array
+    """Greatest a_l."""
+    preactivation_mean: Array
+    """Mean of z_l."""
+    preactivation_std: Array
+    """Standard deviation of z_l."""
+    q: Array
+    """Mean of z_l squared, the q of mean-field theory."""
+    saturated: Array
+    """Share of activations on the flat part (tanh: |a| > 0.97; sigmoid: outside 0.03 to 0.97), or NaN."""
+    zero: Array
+    """Share of activations that are exactly 0."""
+    dead: Array
+    """Share of units that are 0 for the whole batch."""
+    nonfinite: Array
+    """Count of infinities and NaNs among the activations; the other figures are over the finite ones."""
+    distinct: Array
+    """Number of distinct units (columns of a_l); 1 under constant weights."""
+    correlation: Array
+    """Correlation c of the pre-activations of row pairs (2m, 2m + 1); NaN for a single row."""
+    gradient_std: Array
+    """Standard deviation of delta_l, where dL/da_last is drawn from N(0, 1); NaN without `backward`."""
+    weight_gradient_std: Array
+    """Standard deviation of dL/dW_l; NaN without `backward`."""
+    chi: Array
+    """Mean of phi'(z_l)^2 times fan_in times var(W_l), the layer Jacobian's mean squared singular value."""
+    weight_std: Array
+    """Standard deviation of W_l."""
+    histogram: Array
+    """Counts of a_l, (depth, bins)."""
+    bin_edges: Array
+    """Edges of the bins, (depth, bins + 1)."""
+    underflow: Array
+    """Count of activations below the first edge."""
+    overflow: Array
+    """Count of activations above the last edge."""
+
+    verdict: str
+    """"healthy", "vanishing", "exploding", "saturated", "dead" or "symmetric"."""
+    reason: str
+    """The verdict in words."""
+    seconds: float
+    """Wall-clock time of the probe."""
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return len(self.widths) - 1
+
+    @property
+    def width(self) -> int | None:
+        """Units a layer, where all layers (and the input) have the same; else None."""
+        return self.widths[0] if len(set(self.widths)) == 1 else None
+
+    def __repr__(self) -> str:
+        return f"ProbeResult({self.title}: {self.verdict})"
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.verdict} ({self.reason})"
+
+    @property
+    def title(self) -> str:
+        """The network in a few words."""
+        params = ", ".join(
+            f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in self.params.items()
+        )
+        size = f"{self.depth} x {self.width}" if self.width else "-".join(map(str, self.widths))
+        return f"{self.scheme}{f'({params})' if params else ''}, {self.activation}, {size}"
+
+    def table(self, layers: int | None = 12) -> "Table":
+        """Return the figures as a table, for `print` or for Rich.
+
+        Parameters
+        ----------
+        layers
+            Show about this many layers, evenly chosen; None: all.
+        """
+        from .report import layer_table
+
+        return layer_table(self, layers)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a data frame with one row a layer: `layer` and every per-layer figure."""
+        from .report import needs
+
+        with needs("pandas", extra="data"):
+            import pandas
+        return pandas.DataFrame(
+            {"layer": np.arange(self.depth), **{name: getattr(self, name) for name in FIGURES}}
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as lists, numbers and strings; NaN as None, infinities as "inf" and "-inf"."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ProbeResult":
+        """Rebuild a result from `to_dict`."""
+        known = {field.name for field in fields(cls)}
+        if set(values) != known:
+            raise ValueError(
+                f"argument 'values' must have the fields of a ProbeResult, got {sorted(set(values) ^ known)} "
+                "missing or unknown"
+            )
+        restored = dict(values)
+        for name in (*FIGURES, "histogram", "bin_edges"):
+            restored[name] = np.array(_floats(values[name]), dtype=np.int64 if name in COUNTS else np.float64)
+        restored["input_q"] = _floats(values["input_q"])
+        restored["widths"] = tuple(values["widths"])
+        if values["range"] is not None:
+            restored["range"] = tuple(values["range"])
+        return cls(**restored)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything as JSON. The file appears whole or not at all."""
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), allow_nan=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "ProbeResult":
+        """Read what `save` wrote."""
+        with open(path, encoding="utf-8") as file:
+            return cls.from_dict(json.load(file))
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw the layers' histograms and the signal against depth into a PNG, SVG or PDF file.
+
+        Raises
+        ------
+        ImportError
+            Matplotlib is not installed.
+        """
+        from .plots import plot_probe
+
+        plot_probe(self, path)
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays and NumPy numbers into what JSON knows. JSON has no NaN and no infinity."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else str(value)
+    return value
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_floats(item) for item in value]
+    if value is None:
+        return np.nan
+    return float(value) if isinstance(value, str) else value
