@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 REACH = 10.0  # standard deviations covered: the density beyond is below 1e-21 of its peak
 PANEL = 2.0  # width of the widest panel, in standard deviations
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(14)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 def _edges(std: float, features: Array, scale: float, octaves: int) -> Array:
