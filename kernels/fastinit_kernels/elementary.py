@@ -234,7 +234,7 @@ _NORMAL_TAIL_F32 = single(
 
 @inline
 def normal_tail_f32(l: Any) -> Any:  # noqa: E741
-    """The z >= 0 with Q(z) = exp(-l), l in [ln 2, 844], within 3e-7 max(z, 1), 4e-7 z beyond l = 25.
+    """The z >= 0 with Q(z) = exp(-l), for l in [ln 2, 844], within 4e-7 max(z, 1).
 
     0 for l <= ln 2. z grows like sqrt(2 l): as a function of u = log2(l / ln 2) it is almost an exponential,
     so one polynomial, with hardly any cancellation, serves the centre and all of the tail.
