@@ -32,6 +32,8 @@ def check_finite(
     above: float = -math.inf,
 ) -> float:
     """Return `value` as a float if it is a finite number, minimum <= value <= maximum and value > above."""
+    if type(value) is float and minimum <= value <= maximum and above < value < math.inf:
+        return value  # the usual case; the bounds refuse -inf and NaN
     rule = "a finite number"
     if above > -math.inf:
         rule += f" > {above:g}"
@@ -55,6 +57,8 @@ def check_finite(
 
 def check_integer(argument: str, value: object, *, minimum: int) -> int:
     """Return `value` as an int if it is an integer (of Python's or NumPy's) >= minimum."""
+    if type(value) is int and value >= minimum:  # the usual case, an order faster than asking the abstract class
+        return value
     message = f"argument '{argument}' must be an integer >= {minimum}, got {value!r}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(message)

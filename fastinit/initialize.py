@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from functools import lru_cache
 from typing import Any
 
 import ml_dtypes
@@ -99,7 +99,7 @@ def init(
     kind = _check_dtype(dtype)
     count = check_integer("groups", groups, minimum=1)
     fans, axes = _resolve_fans(resolved, whole, layout, count, fan_in, fan_out)
-    law = resolved.law(fans)
+    law = _law(resolved, fans)
     tensor = Tensor(whole, kind, check_seed(seed), check_name(name), axes)
     law.check(tensor)
     target = _target(out, tuple(length for _, length in part), DTYPES[kind])
@@ -248,25 +248,38 @@ def truncated_normal(
 
 def _resolve_scheme(scheme: object, params: dict[str, Any]) -> Scheme:
     if not isinstance(scheme, Scheme):
-        return get_scheme(scheme, **params)  # type: ignore[arg-type]
+        try:
+            # The types belong to the key: True and 1.0 equal 1, but are not what an integer parameter takes.
+            return _cached_scheme(scheme, tuple((k, type(v), v) for k, v in params.items()))
+        except TypeError:  # something unhashable, or a refusal: let get_scheme say which
+            return get_scheme(scheme, **params)  # type: ignore[arg-type]
     if params:
         first = next(iter(params))
         raise ValueError(f"argument '{first}' must be given to get_scheme, not beside its result, got {params[first]!r}")
     return scheme
 
 
+@lru_cache(maxsize=256)
+def _cached_scheme(name: str, params: tuple[tuple[str, type, Any], ...]) -> Scheme:
+    return get_scheme(name, **{key: value for key, _, value in params})
+
+
+@lru_cache(maxsize=1024)
+def _law(scheme: Scheme, fans: Fans) -> Law:
+    return scheme.law(fans)
+
+
 def _resolve_fans(
     scheme: Scheme, shape: Shape, layout: LayoutLike, groups: int, fan_in: object, fan_out: object
 ) -> tuple[Fans, Layout | None]:
-    given = [
-        None if fan is None else check_integer(argument, fan, minimum=1)
-        for argument, fan in (("fan_in", fan_in), ("fan_out", fan_out))
-    ]
-    if not scheme.rule.needs_fans or (None not in given and not scheme.rule.needs_layout):
-        return Fans(given[0] or 1, given[1] or 1), None
+    given_in = None if fan_in is None else check_integer("fan_in", fan_in, minimum=1)
+    given_out = None if fan_out is None else check_integer("fan_out", fan_out, minimum=1)
+    rule = scheme.rule
+    if not rule.needs_fans or (given_in and given_out and not rule.needs_layout):
+        return Fans(given_in or 1, given_out or 1), None
     axes = resolve_layout(layout, shape)
     counted = axes.fans(shape, groups)
-    return Fans(given[0] or counted.fan_in, given[1] or counted.fan_out), axes
+    return Fans(given_in or counted.fan_in, given_out or counted.fan_out), axes
 
 
 def _check_dtype(dtype: object) -> str:

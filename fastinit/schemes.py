@@ -130,11 +130,7 @@ class _Entry:
     name: str
     formula: str
     build: Callable[..., Rule]
-    aliases: tuple[str, ...]
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        return {p.name: p.default for p in inspect.signature(self.build).parameters.values()}
+    defaults: Mapping[str, Any]
 
 
 _REGISTRY: dict[str, _Entry] = {}
@@ -142,7 +138,8 @@ _REGISTRY: dict[str, _Entry] = {}
 
 def _scheme(name: str, formula: str, *aliases: str) -> Callable[[Callable[..., Rule]], Callable[..., Rule]]:
     def register(build: Callable[..., Rule]) -> Callable[..., Rule]:
-        entry = _Entry(name, formula, build, aliases)
+        defaults = {p.name: p.default for p in inspect.signature(build).parameters.values()}
+        entry = _Entry(name, formula, build, defaults)
         _REGISTRY.update(dict.fromkeys((name, *aliases), entry))
         return build
 
@@ -316,7 +313,7 @@ def get_scheme(name: str, **params: Any) -> Scheme:
     if check_string("scheme", name) not in _REGISTRY:
         raise unknown("scheme", name, _REGISTRY)
     entry = _REGISTRY[name]
-    values = entry.defaults
+    values = dict(entry.defaults)
     for parameter in params:
         if parameter not in values:
             accepted = ", ".join(values) or "none"

@@ -17,11 +17,17 @@ from typing import Any
 import numpy as np
 
 from . import laws
+from .intrinsics import pointer_to, stack_array, use_widest_vectors
 from .jit import Tiled, inline
 from .philox import philox
 from .rounding import bfloat16_bits, float16_bits, identity
 
-LANES = np.uint32(16)
+# Lanes of a group, and its multiples.
+_ONE, _TWO, _THREE, _GROUP = np.uint64(16), np.uint64(32), np.uint64(48), np.uint64(64)
+
+# Groups computed together.
+BATCH = 4
+_BATCH_WORDS = 64 * BATCH
 TILE = 1 << 14
 
 _LAWS = {
@@ -49,42 +55,65 @@ def compute_type(dtype: str) -> Any:
     return np.float64 if dtype == "float64" else np.float32
 
 
+@inline
+def _draw_words(words: Any, g: Any, count: Any, key: Any) -> None:
+    """The words of `count` groups from g on, 64 a group, word-major."""
+    use_widest_vectors()
+    for k in range(count):
+        block = (g + k) * np.uint64(16)
+        low = np.uint32(block)
+        high = np.uint32(block >> np.uint64(32))
+        base = k * _GROUP
+        for lane in range(_ONE):
+            w0, w1, w2, w3 = philox(np.uint32(low + np.uint32(lane)), high, key[2], key[3], key[0], key[1])
+            words[base + lane] = w0
+            words[base + lane + _ONE] = w1
+            words[base + lane + _TWO] = w2
+            words[base + lane + _THREE] = w3
+
+
 @cache
 def group_function(law: str, dtype: str) -> tuple[Callable[..., None], int]:
-    """`group(out, offset, g, key, p)`, which writes group g of a tensor to out[offset:], and the group's size.
+    """`groups(out, g, count, key, p)`: groups g … g + count - 1 of a tensor to the pointer `out`; and a group's size.
 
-    g is uint64; key a tuple of four uint32 (key low, key high, stream low, stream high); p the law's parameters.
+    g and count <= BATCH are uint64; key a tuple of four uint32 (key low, key high, stream low, stream high); p the
+    law's parameters.
     """
     law_f32, law_f64 = _LAWS[law]
     store = _STORES[dtype][1]
 
-    @inline
-    def group32(out: Any, offset: Any, g: Any, key: Any, p: Any) -> None:
-        block = g * np.uint64(16)
-        low = np.uint32(block)
-        high = np.uint32(block >> np.uint64(32))
-        for lane in range(LANES):
-            w0, w1, w2, w3 = philox(np.uint32(low + lane), high, key[2], key[3], key[0], key[1])
-            a, b, c, d = law_f32(w0, w1, w2, w3, p)
-            i = offset + np.uint64(lane)
-            out[i] = store(a)
-            out[i + np.uint64(16)] = store(b)
-            out[i + np.uint64(32)] = store(c)
-            out[i + np.uint64(48)] = store(d)
+    # All words of a batch first, then the values. In one loop the 64-bit products would set the width of the float
+    # arithmetic too, and one group after the other the CPU would wait for each word's way through memory.
 
     @inline
-    def group64(out: Any, offset: Any, g: Any, key: Any, p: Any) -> None:
-        block = g * np.uint64(16)
-        low = np.uint32(block)
-        high = np.uint32(block >> np.uint64(32))
-        for lane in range(LANES):
-            w0, w1, w2, w3 = philox(np.uint32(low + lane), high, key[2], key[3], key[0], key[1])
-            a, b = law_f64(w0, w1, w2, w3, p)
-            i = offset + np.uint64(lane)
-            out[i] = store(a)
-            out[i + np.uint64(16)] = store(b)
+    def groups32(out: Any, g: Any, count: Any, key: Any, p: Any) -> None:
+        use_widest_vectors()
+        w = stack_array(_BATCH_WORDS, np.uint32)
+        _draw_words(w, g, count, key)
+        for k in range(count):
+            base = k * _GROUP
+            for lane in range(_ONE):
+                i = base + lane
+                a, b, c, d = law_f32(w[i], w[i + _ONE], w[i + _TWO], w[i + _THREE], p)
+                out[i] = store(a)
+                out[i + _ONE] = store(b)
+                out[i + _TWO] = store(c)
+                out[i + _THREE] = store(d)
 
-    return (group64, 32) if dtype == "float64" else (group32, 64)
+    @inline
+    def groups64(out: Any, g: Any, count: Any, key: Any, p: Any) -> None:
+        use_widest_vectors()
+        w = stack_array(_BATCH_WORDS, np.uint32)
+        _draw_words(w, g, count, key)
+        for k in range(count):
+            for lane in range(_ONE):
+                i = k * _GROUP + lane
+                a, b = law_f64(w[i], w[i + _ONE], w[i + _TWO], w[i + _THREE], p)
+                j = k * _TWO + lane
+                out[j] = store(a)
+                out[j + _ONE] = store(b)
+
+    return (groups64, 32) if dtype == "float64" else (groups32, 64)
 
 
 @inline
@@ -101,24 +130,23 @@ def load_parameters(p: Any) -> Any:
 
 @cache
 def run_function(law: str, dtype: str) -> Callable[..., None]:
-    """`run(out, offset, stride, i, n, scratch, key, p)`: elements [i, i + n) of a tensor to out[offset::stride]."""
-    group, size = group_function(law, dtype)
+    """`run(out, offset, stride, i, n, key, p)`: elements [i, i + n) of a tensor to out[offset::stride]."""
+    groups, size = group_function(law, dtype)
     elements = np.int64(size)
+    stored = stored_type(dtype)
 
     @inline
-    def run(out: Any, offset: Any, stride: Any, i: Any, n: Any, scratch: Any, key: Any, p: Any) -> None:
+    def run(out: Any, offset: Any, stride: Any, i: Any, n: Any, key: Any, p: Any) -> None:
+        scratch = stack_array(size, stored)
         end = i + n
         while i < end:
             g = i // elements
             skip = i - g * elements
-            count = min(elements - skip, end - i)
-            if stride == 1 and count == elements:
-                whole = (end - i) // elements
-                for k in range(np.uint64(whole)):
-                    group(out, np.uint64(offset) + k * np.uint64(elements), np.uint64(g) + k, key, p)
-                count = whole * elements
-            else:
-                group(scratch, np.uint64(0), np.uint64(g), key, p)
+            whole = min((end - i) // elements, np.int64(BATCH)) if stride == 1 and skip == 0 else np.int64(0)
+            groups(pointer_to(out, offset) if whole else scratch, np.uint64(g), np.uint64(max(whole, 1)), key, p)
+            count = whole * elements
+            if not whole:
+                count = min(elements - skip, end - i)
                 for k in range(count):
                     out[offset + k * stride] = scratch[skip + k]
             i += count
@@ -131,14 +159,11 @@ def run_function(law: str, dtype: str) -> Callable[..., None]:
 def fill_kernel(law: str, dtype: str) -> Tiled:
     """The kernel `(out, geometry, key, parameters)` of a law and dtype; `out` is a flat view of the memory."""
     run = run_function(law, dtype)
-    scratch_size = group_function(law, dtype)[1]
-    stored = stored_type(dtype)
 
     @inline
     def tile(t: Any, out: Any, geometry: Any, key: Any, parameters: Any) -> None:
         key_words = load_key(key)
         p = load_parameters(parameters)
-        scratch = np.empty(scratch_size, stored)
         run_length = geometry[1]
         position = t * TILE
         end = min(position + TILE, geometry[0])
@@ -154,7 +179,7 @@ def fill_kernel(law: str, dtype: str) -> Tiled:
                 i += digit * geometry[d + 1]
                 offset += digit * geometry[d + 2]
                 index = rest
-            run(out, offset, geometry[2], i, n, scratch, key_words, p)
+            run(out, offset, geometry[2], i, n, key_words, p)
             position += n
 
     return Tiled(f"fill-{law}-{dtype}", tile)

@@ -74,3 +74,45 @@ def next_tile(typingctx: Any, counter: Any) -> tuple[Any, Codegen]:
         return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
 
     return types.int64(counter), codegen
+
+
+@intrinsic(prefer_literal=True)
+def stack_array(typingctx: Any, count: Any, kind: Any) -> tuple[Any, Codegen] | None:
+    """Uninitialised array of `count` (a constant) elements on the stack, as a pointer to index: it aliases nothing."""
+    if not isinstance(count, types.IntegerLiteral):
+        return None
+    element = kind.dtype
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = ir.ArrayType(context.get_data_type(element), count.literal_value)
+        memory = cgutils.alloca_once(builder, array)
+        memory.align = 64
+        return builder.bitcast(memory, context.get_data_type(element).as_pointer())
+
+    return types.CPointer(element)(count, kind), codegen
+
+
+@intrinsic
+def pointer_to(typingctx: Any, array: Any, offset: Any) -> tuple[Any, Codegen]:
+    """Pointer to element `offset` (int64) of a contiguous one-dimensional array."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
+        return builder.gep(data, [args[1]])
+
+    return types.CPointer(array.dtype)(array, types.int64), codegen
+
+
+@intrinsic
+def use_widest_vectors(typingctx: Any) -> tuple[Any, Codegen]:
+    """Let LLVM use the widest registers the CPU has in the function that calls this.
+
+    For some CPUs LLVM keeps to 256 bits, to spare code that is mostly scalar a lower clock; a kernel is not.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        # llvmlite's attribute set knows the plain attributes only; this one is a name with a value.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), codegen

@@ -29,7 +29,7 @@ from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.np.ufunc import parallel as numba_threads
 
-from .intrinsics import next_tile
+from .intrinsics import next_tile, use_widest_vectors
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,12 +79,14 @@ class Tiled:
     def __init__(self, name: str | None, tile: Callable[..., None]) -> None:
         @kernel(name and f"{name}.serial")
         def serial(first: int, last: int, *args: Any) -> None:
+            use_widest_vectors()
             for t in range(first, last):
                 tile(t, *args)
 
         @kernel(name and f"{name}.parallel", parallel=True)
         def parallel(workers: int, counter: Any, last: int, *args: Any) -> None:
             for _ in numba.prange(workers):
+                use_widest_vectors()
                 t = next_tile(counter)
                 while t < last:
                     tile(t, *args)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .fill import group_function, load_key, load_parameters, stored_type
+from .intrinsics import stack_array
 from .jit import Tiled, inline
 from .philox import philox
 
@@ -64,7 +65,7 @@ def sparse_kernel(dtype: str) -> Tiled:
     stride), the slowest first; `neurons` has one more row in front, whose start is the out offset and whose size is
     the number of neurons in the region. `out` holds zeros.
     """
-    group, size = group_function("normal", dtype)
+    groups, size = group_function("normal", dtype)
     stored = stored_type(dtype)
 
     @inline
@@ -74,7 +75,7 @@ def sparse_kernel(dtype: str) -> Tiled:
         key_words = load_key(key)
         k0, k1, s0, s1 = load_key(position_key)
         p = load_parameters(parameters)
-        scratch = np.empty(size, stored)
+        scratch = stack_array(size, stored)
         slots = 16
         while slots < 2 * k:
             slots *= 2
@@ -103,7 +104,7 @@ def sparse_kernel(dtype: str) -> Tiled:
                 inside, index, offset = _place(connection, connections)
                 if inside:
                     i = first + index
-                    group(scratch, np.uint64(0), np.uint64(i // size), key_words, p)
+                    groups(scratch, np.uint64(i // size), np.uint64(1), key_words, p)
                     out[neurons[0, 0] + start + offset] = scratch[i % size]
 
     return Tiled(f"sparse-{dtype}", tile)
