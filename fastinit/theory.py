@@ -108,7 +108,7 @@ def variance_map(
 
     References
     ----------
-    Poole et al. 2016, section 2.
+    Poole et al. 2016, sections 2 and 3.
 
     Examples
     --------
@@ -170,7 +170,7 @@ def correlation_map(
 
     References
     ----------
-    Poole et al. 2016, section 2.
+    Poole et al. 2016, sections 2 and 3.
 
     Examples
     --------
@@ -232,7 +232,7 @@ def fixed_point(
 
     References
     ----------
-    Poole et al. 2016, sections 2 and 3; Schoenholz et al. 2017, section 3.
+    Poole et al. 2016, sections 2 and 3; Schoenholz et al. 2017, sections 3 and 4.
 
     Examples
     --------
@@ -283,7 +283,7 @@ def chi1(
 
     References
     ----------
-    Poole et al. 2016, section 2; Schoenholz et al. 2017, section 3.
+    Poole et al. 2016, sections 2 and 3; Schoenholz et al. 2017, sections 3 and 4.
 
     Examples
     --------
@@ -325,7 +325,7 @@ def edge_of_chaos(activation: str, q: float, *, param: float | None = None) -> t
 
     References
     ----------
-    Schoenholz et al. 2017, section 3; Hayou et al. 2019, section 3.
+    Schoenholz et al. 2017, sections 3 and 4; Hayou et al. 2019.
 
     Examples
     --------
@@ -386,7 +386,7 @@ def depth_scales(
 
     References
     ----------
-    Schoenholz et al. 2017, section 3.
+    Schoenholz et al. 2017, sections 3 and 4.
 
     Examples
     --------
