@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .activations import Activation, get_activation
 from .errors import check_finite, check_integer
-from .quadrature import gaussian_mean, pair_mean
+from .quadrature import pair_mean, rule
 
 Array = NDArray[np.float64]
 
@@ -36,13 +36,15 @@ class Layer:
     w: float
     b: float
 
-    def _mean(self, f: Callable[[Array], Array], q: float) -> float:
-        if math.isnan(q):
-            return q
+    def _rule(self, q: float) -> tuple[Array, Array]:
         # From 1e307 on, the square of an unbounded activation overflows, so that inf leads to inf.
-        q = min(q, 1e307, _WIDEST.get(self.activation.name, math.inf))
+        widest = min(1e307, _WIDEST.get(self.activation.name, math.inf))
+        return rule(math.sqrt(min(q, widest)), (0.0, *self.activation.kinks))
+
+    def _mean(self, f: Callable[[Array], Array], q: float) -> float:
+        z, w = self._rule(q)
         with np.errstate(over="ignore", invalid="ignore"):
-            return gaussian_mean(f, math.sqrt(q), (0.0, *self.activation.kinks))
+            return float(w @ f(z))
 
     def _pair_mean(self, f: Callable[[Array, Array], Array], q: float, gap: float) -> float:
         if math.isnan(q) or math.isnan(gap):
@@ -60,10 +62,13 @@ class Layer:
         """Return the mean square of the activations."""
         return self._mean(lambda z: self.phi(z) ** 2, q)
 
-    def moments(self, q: float) -> tuple[float, float]:
-        """Return mean and standard deviation of the activations."""
-        mean = self._mean(self.phi, q)
-        return mean, math.sqrt(self._mean(lambda z: (self.phi(z) - mean) ** 2, q))
+    def moments(self, q: float) -> tuple[float, float, float]:
+        """Return mean, standard deviation and mean square of the activations."""
+        z, w = self._rule(q)
+        with np.errstate(over="ignore", invalid="ignore"):
+            a = self.phi(z)
+            mean = float(w @ a)
+            return mean, math.sqrt(w @ (a - mean) ** 2), float(w @ (a * a))
 
     def variance(self, q: float) -> float:
         """Return q of the next layer."""
@@ -242,6 +247,5 @@ def predict(
         for i, w in enumerate(np.broadcast_to(scales, shape)):
             q = float(w * w * second) + layer.b
             result.q[i] = q
-            result.mean[i], result.std[i] = layer.moments(q)
-            second = layer.second_moment(q)
+            result.mean[i], result.std[i], second = layer.moments(q)
     return result

@@ -1,12 +1,14 @@
 """Integrals against a Gaussian, to rounding error, even of functions with kinks and under a wide Gaussian.
 
 Gauss-Hermite rules converge slowly at a kink (ReLU) and miss a step much narrower than the Gaussian (tanh
-behind large weights). So the line is cut into panels, at the kinks and at distances 1, 2, 4, ... from each
+behind large weights). So the line is cut into panels, at the kinks and at ever smaller distances from each
 feature of the integrand, and each panel gets a Gauss-Legendre rule.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,45 +21,54 @@ PANEL = 2.0  # width of the widest panel, in standard deviations
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
-def _edges(std: float, features: Array, scale: float, octaves: int) -> Array:
-    """Return the sorted panel edges for N(0, std^2), one row for each row of `features`."""
-    uniform = std * np.linspace(-REACH, REACH, round(2 * REACH / PANEL) + 1)
-    widest = 2 * PANEL * std
-    count = min(octaves, max(0, int(np.ceil(np.log2(widest / scale)))))
-    distances = widest * 0.5 ** np.arange(1, count + 1)
+def _panels(points: Array, octaves: int, half: bool = False) -> tuple[Array, Array]:
+    """Return nodes and weights for N(0, 1), a row for each row of `points`.
+
+    Panels shrink towards the points by `octaves` halvings. With `half`, only x >= 0 is covered, twice.
+    """
+    distances = PANEL * 0.5 ** np.arange(octaves)
     offsets = np.concatenate([-distances, [0.0], distances])
-    near = (features[..., None] + offsets).reshape(*features.shape[:-1], -1)
+    near = (points[..., None] + offsets).reshape(*points.shape[:-1], -1)
+    uniform = np.linspace(-REACH, REACH, round(2 * REACH / PANEL) + 1)
     everywhere = np.broadcast_to(uniform, (*near.shape[:-1], uniform.size))
-    return np.sort(np.clip(np.concatenate([everywhere, near], axis=-1), uniform[0], uniform[-1]), axis=-1)
+    edges = np.clip(np.concatenate([everywhere, near], axis=-1), 0.0 if half else -REACH, REACH)
+    # Panels of no width cost as much as any, but every row must have the same number.
+    edges = np.unique(edges) if points.ndim == 1 else np.sort(edges, axis=-1)
+    width = np.diff(edges)[..., None]
+    x = edges[..., :-1, None] + width * (0.5 + 0.5 * _NODES)
+    density = np.exp(-0.5 * x * x) * ((2.0 if half else 1.0) / math.sqrt(2.0 * math.pi))
+    w = width * (0.5 * _WEIGHTS) * density
+    return x.reshape(*points.shape[:-1], -1), w.reshape(*points.shape[:-1], -1)
+
+
+@functools.lru_cache(maxsize=256)
+def _line(points: tuple[float, ...], octaves: int, half: bool) -> tuple[Array, Array]:
+    return _panels(np.array(points), octaves, half)
+
+
+def _octaves(std: float, scale: float, most: int) -> int:
+    """Return how many halvings lead from the widest panel to `scale`, at most `most`."""
+    return min(most, max(0, math.ceil(math.log2(2.0 * PANEL * std / scale))))
 
 
 def rule(
-    std: float, features: Array, *, scale: float = 1.0, octaves: int = 60, half: bool = False
+    std: float, features: Sequence[float], *, scale: float = 1.0, octaves: int = 60, half: bool = False
 ) -> tuple[Array, Array]:
     """Return nodes x and weights w so that sum(w f(x)) is E[f(x)] for x from N(0, std^2).
 
-    The last axis of `features` lists the points around which f varies on the length `scale`; panels shrink
-    towards them by up to `octaves` halvings. The result has one row of nodes for each row of features. With
-    `half`, f is even: only x >= 0 is visited, with doubled weights.
+    `features` are the points around which f varies on the length `scale`; they include its kinks. Panels
+    shrink towards them by up to `octaves` halvings. With `half`, f is even: only x >= 0 is visited.
     """
-    rows = features.shape[:-1]
-    if std == 0.0:
-        return np.zeros((*rows, 1)), np.ones((*rows, 1))
-    edges = _edges(std, features, scale, octaves)
-    if half:
-        edges = np.maximum(edges, 0.0)
-    if not rows:
-        edges = np.unique(edges)  # a panel of no width costs as much as any
-    width = np.diff(edges)[..., None]
-    x = edges[..., :-1, None] + width * (0.5 + 0.5 * _NODES)
-    density = np.exp(-0.5 * (x / std) ** 2) * ((2.0 if half else 1.0) / np.sqrt(2.0 * np.pi))
-    w = (width / std) * (0.5 * _WEIGHTS) * density
-    return x.reshape(*rows, -1), w.reshape(*rows, -1)
+    if not std > 0.0:  # 0, or NaN that passes through
+        return np.array([std]), np.ones(1)
+    points = tuple(min(max(x / std, -REACH), REACH) for x in features)
+    x, w = _line(points, _octaves(std, scale, octaves), half)
+    return std * x, w
 
 
 def gaussian_mean(f: Callable[[Array], Array], std: float, features: Sequence[float] = (0.0,)) -> float:
     """Return E[f(u)] for u from N(0, std^2)."""
-    x, w = rule(std, np.array(features))
+    x, w = rule(std, features)
     return float(w @ f(x))
 
 
@@ -66,20 +77,23 @@ def pair_mean(
     q: float,
     gap: float,
     kinks: Sequence[float] = (),
-    widest: float = np.inf,
+    widest: float = math.inf,
 ) -> float:
     """Return E[f(u, v)] of a symmetric f for jointly Gaussian u, v of variance q and correlation 1 - gap.
 
-    Half the sum m and half the difference d of u and v are independent, so the integral is one over d of
-    one over m. As d shrinks with the gap, nearly equal inputs cost no precision. f is smooth except where u
-    or v is at a kink, and varies on the length 1. The variances of m and d are cut off at `widest`.
+    Half the sum m and half the difference d of u and v are independent, so the integral is one over d of one
+    over m. As d shrinks with the gap, nearly equal inputs cost no precision. f is smooth except where u or v
+    is at a kink, and varies on the length 1. The variances of m and d are cut off at `widest`.
     """
-    wide = np.sqrt(min(0.5 * q * (2.0 - gap), widest))
-    narrow = np.sqrt(min(0.5 * q * gap, widest))
+    wide = math.sqrt(min(0.5 * q * (2.0 - gap), widest))
+    narrow = math.sqrt(min(0.5 * q * gap, widest))
     points = np.unique([0.0, *kinks])
     # At a kink of both u and v the mean over m is a kink in d, rounded off over the spread of m.
     crossings = np.unique(0.5 * np.abs(points[:, None] - points))
     rounding = min(1.0, wide) if kinks and wide > 0.0 else 1.0
-    d, w = rule(narrow, crossings, scale=rounding, octaves=20, half=True)
-    m, v = rule(wide, np.concatenate([points + d[:, None], points - d[:, None]], axis=-1), octaves=20)
-    return float(w @ np.sum(v * f(m + d[:, None], m - d[:, None]), axis=-1))
+    d, w = rule(narrow, crossings.tolist(), scale=rounding, octaves=20, half=True)
+    if wide == 0.0:
+        return float(w @ f(d, -d))
+    d = d[:, None]
+    m, v = _panels(np.concatenate([points + d, points - d], axis=-1) / wide, _octaves(wide, 1.0, 20))
+    return float(w @ np.sum(v * f(wide * m + d, wide * m - d), axis=-1))
