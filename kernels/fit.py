@@ -158,6 +158,29 @@ def _normal_quantile(l: float) -> float:  # noqa: E741
     return z
 
 
+def exp(terms: int, dtype: Any) -> tuple[list[Any], float]:
+    """exp(r) = 1 + r + r^2 P(r) for r within ln(2) / 2 and a little more; relative to exp(r) - 1."""
+    edge = LN2 / 2 * mp.mpf("1.001")
+    return fit_function(
+        lambda r: (mp.expm1(r) - r) / r**2, -edge, edge, terms, dtype, lambda r: abs(r**2 / mp.expm1(r))
+    )
+
+
+def log1p(terms: int, dtype: Any) -> tuple[list[Any], float]:
+    """log(1 + e) = e P(e) for e in [0, 1]."""
+    return fit_function(lambda e: mp.log1p(e) / e, 0, 1, terms, dtype)
+
+
+def mills(terms: int, dtype: Any, last: float, scale: float) -> tuple[list[Any], float]:
+    """Q(a) exp(a^2 / 2) = t P(t), t = scale / (scale + a), for a in [0, last]."""
+
+    def over_t(t: Real) -> Real:
+        a = scale / t - scale
+        return mp.erfc(a / mp.sqrt(2)) / 2 * mp.exp(a**2 / 2) / t
+
+    return fit_function(over_t, scale / (scale + mp.mpf(last)), 1, terms, dtype)
+
+
 TABLES: dict[str, Callable[[], tuple[list[Any], float]]] = {
     "LOG_F32": lambda: log(8, np.float32),
     "LOG_F64": lambda: log(19, np.float64),
@@ -169,6 +192,12 @@ TABLES: dict[str, Callable[[], tuple[list[Any], float]]] = {
     "LOG2_F64": lambda: log2(20, np.float64),
     "NORMAL_TAIL_F32": lambda: normal_tail(10, np.float32),
     "NORMAL_TAIL_F64": lambda: normal_tail(26, np.float64, 5),
+    "EXP_F32": lambda: exp(5, np.float32),
+    "EXP_F64": lambda: exp(10, np.float64),
+    "LOG1P_F32": lambda: log1p(10, np.float32),
+    "LOG1P_F64": lambda: log1p(20, np.float64),
+    "MILLS_F32": lambda: mills(9, np.float32, 13, 3),
+    "MILLS_F64": lambda: mills(22, np.float64, 37.5, 5),
 }
 
 

@@ -153,16 +153,21 @@ _COS_TURN_F32 = single(-19.739208, 64.93914, -85.42312, 58.561222)
 
 
 @inline
+def cos_sin_eighth_f32(x: Any) -> Any:
+    """(cos, sin) of x turns, x within an eighth."""
+    y = x * x
+    return fma(y, polynomial(y, _COS_TURN_F32), _ONE_F32), x * polynomial(y, _SIN_TURN_F32)
+
+
+@inline
 def cos_sin_turn_f32(w: Any) -> Any:
     """(cos, sin) of w * 2^-32 of a turn, w uint32, each within 9e-8; exact at multiples of a quarter."""
     turned = np.uint32(w + _HALF_QUADRANT_32)  # its top two bits: the nearest multiple of a quarter turn
     x = np.float32(np.int32((turned & _IN_QUADRANT_32) - _HALF_QUADRANT_32)) * _TURN_32
-    y = x * x
-    s = bits_of_float32(x * polynomial(y, _SIN_TURN_F32))
-    c = bits_of_float32(fma(y, polynomial(y, _COS_TURN_F32), _ONE_F32))
+    c, s = cos_sin_eighth_f32(x)
     odd = (turned & _QUADRANT_32) != np.uint32(0)
-    cosine = select(odd, s, c) ^ ((turned + _QUADRANT_32) & _SIGN_32)
-    sine = select(odd, c, s) ^ (turned & _SIGN_32)
+    cosine = bits_of_float32(select(odd, s, c)) ^ ((turned + _QUADRANT_32) & _SIGN_32)
+    sine = bits_of_float32(select(odd, c, s)) ^ (turned & _SIGN_32)
     return float32_of_bits(np.uint32(cosine)), float32_of_bits(np.uint32(sine))
 
 
@@ -199,17 +204,22 @@ _COS_TURN_F64 = double(
 
 
 @inline
+def cos_sin_eighth_f64(x: Any) -> Any:
+    """(cos, sin) of x turns, x within an eighth."""
+    y = x * x
+    return fma(y, polynomial(y, _COS_TURN_F64), _ONE_F64), x * polynomial(y, _SIN_TURN_F64)
+
+
+@inline
 def cos_sin_turn_f64(w: Any) -> Any:
     """(cos, sin) of (w >> 11) * 2^-53 of a turn, w uint64, within 2e-16; exact at multiples of a quarter."""
     turned = w + _HALF_QUADRANT_64
     integer = ((turned & _IN_QUADRANT_64) >> _TURN_BITS_64) | _INTEGER_64
     x = (float64_of_bits(integer) - _TURN_OFFSET) * _TURN_64
-    y = x * x
-    s = bits_of_float64(x * polynomial(y, _SIN_TURN_F64))
-    c = bits_of_float64(fma(y, polynomial(y, _COS_TURN_F64), _ONE_F64))
+    c, s = cos_sin_eighth_f64(x)
     odd = (turned & _QUADRANT_64) != np.uint64(0)
-    cosine = select(odd, s, c) ^ ((turned + _QUADRANT_64) & _SIGN_64)
-    sine = select(odd, c, s) ^ (turned & _SIGN_64)
+    cosine = bits_of_float64(select(odd, s, c)) ^ ((turned + _QUADRANT_64) & _SIGN_64)
+    sine = bits_of_float64(select(odd, c, s)) ^ (turned & _SIGN_64)
     return float64_of_bits(cosine), float64_of_bits(sine)
 
 
