@@ -267,7 +267,9 @@ def get_activation(name: object, argument: str = "activation") -> Activation:
 @functools.lru_cache(maxsize=256)
 def _second_moment_gain(name: str, p: float) -> float:
     row = ACTIVATIONS[name]
-    return 1.0 / math.sqrt(gaussian_mean(lambda z: row.function(z, p) ** 2, 1.0, (0.0, *row.kinks)))
+    gain = 1.0 / math.sqrt(gaussian_mean(lambda z: row.function(z, p) ** 2, 1.0, (0.0, *row.kinks)))
+    # The last digits belong to this machine's exp and erf; weights must not.
+    return float(f"{gain:.10g}")
 
 
 def gain(nonlinearity: str, param: float | None = None) -> float:

@@ -32,7 +32,9 @@ class Layout:
         """Return the fans of one group; each batch axis counts independent weights."""
         outputs = math.prod(shape[a] for a in self.outputs)
         if outputs % groups:
-            raise ValueError(f"argument 'groups' must divide the {outputs} output channels of shape {shape}, got {groups}")
+            raise ValueError(
+                f"argument 'groups' must divide the {outputs} output channels of shape {shape}, got {groups}"
+            )
         named = {*self.inputs, *self.outputs, *self.batch}
         field = math.prod(n for a, n in enumerate(shape) if a not in named)
         return Fans(math.prod(shape[a] for a in self.inputs) * field, outputs // groups * field)
@@ -61,7 +63,8 @@ def resolve_layout(layout: object, shape: Shape) -> Layout:
 def _from_letters(layout: str, ndim: int, shape: Shape) -> Layout:
     if len(layout) != ndim or not layout.isalpha():
         raise ValueError(
-            f"argument 'layout' must be 'io', 'oi' or one letter for each of the {ndim} axes of shape {shape}, got {layout!r}"
+            f"argument 'layout' must be 'io', 'oi' or one letter for each of the {ndim} axes of shape {shape}, "
+            f"got {layout!r}"
         )
     axes = {role: tuple(a for a, letter in enumerate(layout) if letter == role) for role in "iob"}
     if not axes["i"] and not axes["o"]:
@@ -78,7 +81,7 @@ def _from_axes(layout: tuple[object, ...], ndim: int) -> Layout:
         members = axes if isinstance(axes, tuple) else (axes,)
         if not all(isinstance(a, int) and not isinstance(a, bool) and -ndim <= a < ndim for a in members):
             raise ValueError(f"argument 'layout' must be {rule}, got {layout!r}")
-        groups.append(tuple(int(a) % ndim for a in members))  # type: ignore[call-overload]
+        groups.append(tuple(int(a) % ndim for a in members))
     flat = [a for group in groups for a in group]
     if len(set(flat)) != len(flat):
         raise ValueError(f"argument 'layout' must be {rule}, got {layout!r}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .errors import check_integer
 from .fans import Fans, Layout, LayoutLike, resolve_layout
@@ -255,7 +255,9 @@ def _resolve_scheme(scheme: object, params: dict[str, Any]) -> Scheme:
             return get_scheme(scheme, **params)  # type: ignore[arg-type]
     if params:
         first = next(iter(params))
-        raise ValueError(f"argument '{first}' must be given to get_scheme, not beside its result, got {params[first]!r}")
+        raise ValueError(
+            f"argument '{first}' must be given to get_scheme, not beside its result, got {params[first]!r}"
+        )
     return scheme
 
 

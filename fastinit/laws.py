@@ -18,6 +18,7 @@ from .gaussian import FARTHEST, truncation
 from .regions import Region, Shape, flat_view, geometry
 from .streams import philox_key
 
+
 @dataclass(frozen=True)
 class Tensor:
     """The address of a tensor's elements and how they are read: everything but the law."""
@@ -93,7 +94,8 @@ class Sampled:
             return
         flat, strides, offset = view
         where = geometry(region, tensor.shape, strides, offset)
-        fill.fill(self.kernel, tensor.dtype, flat, where, philox_key(tensor.seed, tensor.name), self.parameters(tensor.dtype))
+        key = philox_key(tensor.seed, tensor.name)
+        fill.fill(self.kernel, tensor.dtype, flat, where, key, self.parameters(tensor.dtype))
 
 
 def compute_type(dtype: str) -> type[np.floating[Any]]:
@@ -112,7 +114,7 @@ def _pack(law: Any, kind: type[np.floating[Any]], *numbers: float) -> NDArray[An
 
 
 def _check_range(name: str, value: float, dtype: np.dtype[Any]) -> None:
-    largest = float(ml_dtypes.finfo(dtype).max)
+    largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
     if math.isfinite(value) and abs(value) > largest:
         raise ValueError(f"argument '{name}' must be within ±{largest:.4g}, the range of {dtype.name}, got {value!r}")
 

@@ -45,7 +45,9 @@ def check_region(region: object, shape: Shape) -> Region:
 
 
 def _check_slice(part: slice, size: int, region: object) -> tuple[int, int]:
-    rule = f"argument 'region' must hold slices start:stop with 0 <= start <= stop <= {size} and no step, got {region!r}"
+    rule = (
+        f"argument 'region' must hold slices start:stop with 0 <= start <= stop <= {size} and no step, got {region!r}"
+    )
     try:
         start = 0 if part.start is None else check_integer("region", part.start, minimum=0)
         stop = size if part.stop is None else check_integer("region", part.stop, minimum=0)

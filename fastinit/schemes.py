@@ -194,36 +194,36 @@ def _uniform(*, low: float = 0.0, high: float = 1.0) -> Rule:
     return Fixed(Uniform(low, high))
 
 
-@_scheme("truncated_normal", "N(mean, std²) between mean + lower·std and mean + upper·std; std is that before truncation")
+@_scheme("truncated_normal", "N(mean, std²) between mean + lower·std and mean + upper·std; std: before truncation")
 def _truncated_normal(*, mean: float = 0.0, std: float = 1.0, lower: float = -2.0, upper: float = 2.0) -> Rule:
     return Fixed(TruncatedNormal(mean, std, lower, upper))
 
 
-@_scheme("variance_scaling", "variance gain²·scale / n, n = fan_in, fan_out or fan_avg")
+@_scheme("variance_scaling", "variance gain²·scale/n, n = fan_in, fan_out or fan_avg")
 def _variance_scaling(
     *, scale: float = 1.0, gain: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal"
 ) -> Rule:
     return VarianceScaling(scale, gain, mode, distribution)
 
 
-@_scheme("xavier_uniform", "U(-a, a), a = gain·sqrt(3·scale / n), n = fan_avg: Glorot and Bengio 2010", "glorot_uniform")
+@_scheme("xavier_uniform", "U(-a, a), a = gain·sqrt(3·scale/n), n = fan_avg: Glorot and Bengio 2010", "glorot_uniform")
 def _xavier_uniform(*, gain: float = 1.0, scale: float = 1.0, mode: str = "fan_avg") -> Rule:
     return VarianceScaling(scale, gain, mode, "uniform")
 
 
-@_scheme("xavier_normal", "N(0, gain²·scale / n), n = fan_avg: Glorot and Bengio 2010", "glorot_normal")
+@_scheme("xavier_normal", "N(0, gain²·scale/n), n = fan_avg: Glorot and Bengio 2010", "glorot_normal")
 def _xavier_normal(*, gain: float = 1.0, scale: float = 1.0, mode: str = "fan_avg", truncated: bool = False) -> Rule:
     return VarianceScaling(scale, gain, mode, _normal_or_truncated(truncated))
 
 
-@_scheme("he_uniform", "U(-a, a), a = gain(nonlinearity)·sqrt(3·scale / n), n = fan_in: He et al. 2015", "kaiming_uniform")
+@_scheme("he_uniform", "U(-a, a), a = gain(nonlinearity)·sqrt(3·scale/n), n = fan_in: He 2015", "kaiming_uniform")
 def _he_uniform(
     *, mode: str = "fan_in", nonlinearity: str = "leaky_relu", negative_slope: float | None = None, scale: float = 1.0
 ) -> Rule:
     return VarianceScaling(scale, _he_gain(nonlinearity, negative_slope), mode, "uniform")
 
 
-@_scheme("he_normal", "N(0, gain(nonlinearity)²·scale / n), n = fan_in: He et al. 2015", "kaiming_normal", "msra")
+@_scheme("he_normal", "N(0, gain(nonlinearity)²·scale/n), n = fan_in: He 2015", "kaiming_normal", "msra")
 def _he_normal(
     *,
     mode: str = "fan_in",
@@ -235,12 +235,12 @@ def _he_normal(
     return VarianceScaling(scale, _he_gain(nonlinearity, negative_slope), mode, _normal_or_truncated(truncated))
 
 
-@_scheme("lecun_uniform", "U(-a, a), a = gain·sqrt(3·scale / n), n = fan_in: LeCun et al. 1998")
+@_scheme("lecun_uniform", "U(-a, a), a = gain·sqrt(3·scale/n), n = fan_in: LeCun et al. 1998")
 def _lecun_uniform(*, gain: float = 1.0, scale: float = 1.0, mode: str = "fan_in") -> Rule:
     return VarianceScaling(scale, gain, mode, "uniform")
 
 
-@_scheme("lecun_normal", "N(0, gain²·scale / n), n = fan_in: LeCun et al. 1998")
+@_scheme("lecun_normal", "N(0, gain²·scale/n), n = fan_in: LeCun et al. 1998")
 def _lecun_normal(*, gain: float = 1.0, scale: float = 1.0, mode: str = "fan_in", truncated: bool = False) -> Rule:
     return VarianceScaling(scale, gain, mode, _normal_or_truncated(truncated))
 
@@ -317,6 +317,8 @@ def get_scheme(name: str, **params: Any) -> Scheme:
     for parameter in params:
         if parameter not in values:
             accepted = ", ".join(values) or "none"
-            raise ValueError(f"argument '{parameter}' must be a parameter of scheme {name!r} ({accepted}), got {params[parameter]!r}")
+            raise ValueError(
+                f"argument '{parameter}' must be a parameter of scheme {name!r} ({accepted}), got {params[parameter]!r}"
+            )
     values.update(params)
     return Scheme(entry.name, entry.formula, MappingProxyType(values), entry.build(**values))

@@ -62,7 +62,8 @@ class Sparse:
         incoming = math.prod(tensor.shape[a] for a in _split_axes(tensor)[1])
         if incoming != self.fan_in:
             raise ValueError(
-                f"argument 'fan_in' must be the layout's {incoming} for a scheme that places connections, got {self.fan_in}"
+                f"argument 'fan_in' must be the layout's {incoming} for a scheme that places connections, "
+                f"got {self.fan_in}"
             )
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:

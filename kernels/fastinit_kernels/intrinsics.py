@@ -7,16 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 Codegen = Callable[[Any, Any, Any, Any], Any]
 
 
+def intrinsic(define: Callable[..., tuple[Any, Codegen] | None]) -> Callable[..., Any]:
+    """A function of kernels by its LLVM; constants arrive as literal types."""
+    return extending.intrinsic(prefer_literal=True)(define)  # type: ignore[no-any-return]
+
+
 @intrinsic
 def fma(typingctx: Any, a: Any, b: Any, c: Any) -> tuple[Any, Codegen]:
-    """a * b + c, rounded once; on a CPU without the instruction LLVM calls the C library's exact one."""
+    """Return a * b + c, rounded once; on a CPU without the instruction LLVM calls the C library's exact one."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fma(*args)
@@ -49,7 +53,7 @@ def sqrt(typingctx: Any, x: Any) -> tuple[Any, Codegen]:
     return x(x), codegen
 
 
-def _bitcast(source: Any, target: Any) -> Any:
+def _bitcast(source: Any, target: Any) -> Callable[..., Any]:
     def typed(typingctx: Any, x: Any) -> tuple[Any, Codegen] | None:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return builder.bitcast(args[0], context.get_value_type(target))
@@ -76,7 +80,7 @@ def next_tile(typingctx: Any, counter: Any) -> tuple[Any, Codegen]:
     return types.int64(counter), codegen
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def stack_array(typingctx: Any, count: Any, kind: Any) -> tuple[Any, Codegen] | None:
     """Uninitialised array of `count` (a constant) elements on the stack, as a pointer to index: it aliases nothing."""
     if not isinstance(count, types.IntegerLiteral):

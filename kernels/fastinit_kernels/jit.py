@@ -142,7 +142,7 @@ class _Pool:
 
 def _thread_safe_layer() -> bool:
     """True once Numba has started a layer that several Python threads may use at the same time."""
-    return numba_threads._is_initialized and numba.threading_layer() != "workqueue"
+    return bool(numba_threads._is_initialized) and numba.threading_layer() != "workqueue"
 
 
 _pool = _Pool()
@@ -204,7 +204,7 @@ def _warn_once(message: str) -> None:
 
 @cache
 def cache_folder() -> Path:
-    """The folder of the compiled kernels of exactly this version of the sources: NUMBA_CACHE_DIR, or the user's cache."""
+    """Return the folder of kernels compiled from exactly these sources, below NUMBA_CACHE_DIR or the user's cache."""
     digest = hashlib.sha256(repr((numba.__version__, np.__version__, sys.version)).encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.name.encode() + source.read_bytes())

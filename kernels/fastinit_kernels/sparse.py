@@ -70,7 +70,15 @@ def sparse_kernel(dtype: str) -> Tiled:
 
     @inline
     def tile(
-        t: Any, out: Any, neurons: Any, connections: Any, k: Any, fan_in: Any, key: Any, position_key: Any, parameters: Any
+        t: Any,
+        out: Any,
+        neurons: Any,
+        connections: Any,
+        k: Any,
+        fan_in: Any,
+        key: Any,
+        position_key: Any,
+        parameters: Any,
     ) -> None:
         key_words = load_key(key)
         k0, k1, s0, s1 = load_key(position_key)
@@ -111,7 +119,15 @@ def sparse_kernel(dtype: str) -> Tiled:
 
 
 def sparse(
-    dtype: str, out: Any, neurons: Any, connections: Any, k: int, fan_in: int, key: Any, position_key: Any, parameters: Any
+    dtype: str,
+    out: Any,
+    neurons: Any,
+    connections: Any,
+    k: int,
+    fan_in: int,
+    key: Any,
+    position_key: Any,
+    parameters: Any,
 ) -> None:
     """Write the kept connections of the region's neurons to `out`, a flat array of zeros of the stored type."""
     count = int(neurons[0, 2])
