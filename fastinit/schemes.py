@@ -107,7 +107,7 @@ class Scheme:
     >>> import fastinit as fi
     >>> scheme = fi.get_scheme("he_normal", mode="fan_out")
     >>> print(scheme)
-    he_normal(negative_slope=None, nonlinearity='leaky_relu', scale=1.0, truncated=False, mode='fan_out')
+    he_normal(mode='fan_out', nonlinearity='leaky_relu', negative_slope=None, scale=1.0, truncated=False)
     >>> scheme.law(fi.Fans(fan_in=100, fan_out=200))
     Normal(mean=0.0, std=0.1)
     """

@@ -1,0 +1,30 @@
+"""Every example in a docstring runs and prints what it says."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import fastinit
+import fastinit_kernels
+
+# Modules that need a library of an extra say so themselves; the examples of the others need none.
+MODULES = [
+    module.name
+    for package in (fastinit, fastinit_kernels)
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+]
+
+
+@pytest.mark.parametrize("name", [*MODULES, "fastinit"])
+def test_examples(name):
+    failed, _ = doctest.testmod(
+        importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    )
+    assert failed == 0
+
+
+def test_the_main_modules_have_examples():
+    for name in ("fastinit.initialize", "fastinit.schemes", "fastinit.fans", "fastinit.theory"):
+        assert any(t.examples for t in doctest.DocTestFinder().find(importlib.import_module(name)))
