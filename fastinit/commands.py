@@ -173,7 +173,7 @@ def probe(
     save: Annotated[Path | None, typer.Option(help="Write every figure to this .json file.")] = None,
 ) -> None:
     """Probe one deep network: every layer's signal, saturation, symmetry and gradient, with a verdict."""
-    from .probe import probe as run
+    from . import probe as run
 
     arguments: dict[str, Any] = _parameters(param)
     if sigma_w is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .probe import probe
+from . import probe
 from .result import ProbeResult
 
 BATCH = 1000

@@ -36,8 +36,7 @@ PARAMETERS = (
 # Without a range of its own, an activation's histogram shows the images of this many predicted standard
 # deviations of z: all but about one in 10^4 of them.
 _SPAN = np.linspace(-4.0, 4.0, 161)
-# Where the prediction is 0 or beyond float32, its histogram would have no width: the nearest range that has
-# one.
+# Predicted standard deviations whose histograms have edges that float32 tells apart.
 _SCALES = (1e-30, 1e30)
 
 
@@ -102,6 +101,7 @@ class Network:
             param=self.parameter if self.activation.parameter else None,
         ).q  # fmt: skip
         scales = np.clip(np.nan_to_num(np.sqrt(q), nan=_SCALES[1]), *_SCALES)
+        scales[q == 0] = 1.0
         values = [self.activation.function(scale * _SPAN, self.parameter) for scale in scales]
         return [(float(v.min()), float(v.max())) for v in values]
 

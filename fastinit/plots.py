@@ -5,14 +5,14 @@ threads may draw at the same time.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .activations import get_activation
 from .files import replacing
 from .report import choose, needs
-from .verdict import VERDICTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +33,15 @@ DASHES: tuple[Any, ...] = (
 )
 MARKERS = "osD^vPX"
 INK, GREY, GRID = "#222222", "#666666", "#dddddd"
-_VERDICT_COLOURS = dict(
-    zip(VERDICTS, ("#009E73", "#B8860B", "#D55E00", "#CC79A7", "#555555", "#0072B2"), strict=True)
-)
+# Dark enough for small letters.
+_VERDICT_COLOURS = {
+    "healthy": "#007A5A",
+    "vanishing": "#8A6A00",
+    "exploding": "#B84A00",
+    "saturated": "#9B3F78",
+    "dead": "#555555",
+    "symmetric": "#005A93",
+}
 
 # A signal beyond these is lost anyway; without the limits one exploding network flattens every other line.
 _SIGNAL_LIMITS = (1e-9, 1e5)
@@ -62,7 +68,7 @@ def plot_probe(result: "ProbeResult", path: str | os.PathLike[str]) -> None:
     _heading(top, result)
     panels = top.subplots(rows, columns, squeeze=False).ravel()
     for panel, layer in zip(panels, layers, strict=False):
-        _histogram(panel, result, layer, f"layer {layer}, {_spread(result, layer)}")
+        _histogram(panel, result, layer, f"layer {layer}, {_words(result, layer)}")
     for panel in panels[len(layers) :]:
         panel.set_axis_off()
     _ends(bottom.subplots(1, 2), result)
@@ -91,11 +97,13 @@ def plot_histograms(
     panels = figure.subplots(len(results), len(shown), squeeze=False)
     for row, (label, result) in zip(panels, results.items(), strict=True):
         for panel, layer in zip(row, shown, strict=True):
-            _histogram(panel, result, layer, _spread(result, layer))
-        row[0].set_ylabel(f"{label}\n", rotation=0, ha="right", va="center", fontsize=9, color=INK)
-        row[0].text(-0.12, 0.3, result.verdict, transform=row[0].transAxes, ha="right", va="center",
-        fontsize=8,
-                    color=_VERDICT_COLOURS[result.verdict])  # fmt: skip
+            _histogram(panel, result, layer, _words(result, layer))
+        for height, words, size, colour in (
+            (0.62, label, 9, INK),
+            (0.38, result.verdict, 8, _VERDICT_COLOURS[result.verdict]),
+        ):
+            place = {"transform": row[0].transAxes, "ha": "right", "va": "center"}
+            row[0].text(-0.06, height, words, fontsize=size, color=colour, **place)
     for panel, layer in zip(panels[0], shown, strict=True):
         panel.set_title(f"layer {layer}\n{panel.get_title()}", fontsize=8, color=GREY)
     _save(figure, path)
@@ -119,21 +127,36 @@ def plot_signal(
     figure = _figure(3.6 * len(groups) + 0.6, 6.2)
     figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", weight="bold")
     panels = figure.subplots(2, len(groups), squeeze=False, sharex="col", sharey="row")
-    lines: dict[str, Any] = {}
     for column, (heading, group) in zip(panels.T, groups.items(), strict=True):
         for label, result in group.items():
             style = _style(labels.index(label), result.depth)
-            (lines[label],) = column[0].plot(_positive(result.std), **style)
+            column[0].plot(_positive(result.std), **style)
             column[1].plot(_positive(result.gradient_std), **style)
         column[0].set_title(heading, fontsize=10, color=INK)
         column[1].set_xlabel("layer", fontsize=9, color=INK)
-    for row in panels:
+    for row, quantity in zip(panels, ("std of the activations", "std of the gradients dL/dz"), strict=True):
+        row[0].set_ylabel(quantity, fontsize=9, color=INK)
         _log_axes(*row)
-    panels[0, 0].set_ylabel("std of the activations", fontsize=9, color=INK)
-    panels[1, 0].set_ylabel("std of the gradients dL/dz", fontsize=9, color=INK)
-    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=min(len(lines), 6),
-                  frameon=False, fontsize=9, handlelength=3.5)  # fmt: skip
+    handles, words = _legend(groups, labels)
+    columns = min(len(labels), 6)
+    figure.legend(
+        handles, words, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, handlelength=3.5
+    )
     _save(figure, path)
+
+
+def _legend(
+    groups: Mapping[str, Mapping[str, "ProbeResult"]], labels: Sequence[str]
+) -> tuple[list[Any], list[str]]:
+    """Return a line and its words for each label; those that no logarithmic axis can show say so."""
+    from matplotlib.lines import Line2D
+
+    words = []
+    for label in labels:
+        results = [group[label] for group in groups.values() if label in group]
+        shown = any(np.sum(line > 0) > 1 for r in results for line in (r.std, r.gradient_std))
+        words.append(label if shown else f"{label} (no line: all 0)")
+    return [Line2D([], [], **_style(index, 1)) for index in range(len(labels))], words
 
 
 def _ends(panels: Any, result: "ProbeResult") -> None:
@@ -157,18 +180,31 @@ def _ends(panels: Any, result: "ProbeResult") -> None:
 
 
 def _prediction(result: "ProbeResult") -> Any:
-    return None
+    """Return the std that mean-field theory predicts for the activations, given the weights'."""
+    from .theory import predict
+
+    activation = get_activation(result.activation)
+    if isinstance(result.bias, str) and result.bias != "zeros":
+        return None
+    bias = 0.0 if isinstance(result.bias, str) else result.bias
+    sigma_w = result.weight_std * np.sqrt(result.widths[:-1])
+    if not np.all(np.isfinite(sigma_w)):
+        return None
+    param = result.params.get(activation.parameter) if activation.parameter else None
+    return predict(
+        result.activation, sigma_w=sigma_w, sigma_b=float(np.hypot(bias, result.sigma_b)),
+        second_moment=result.input_q, depth=result.depth, param=param,
+    ).std  # fmt: skip
 
 
 def _histogram(axes: "Axes", result: "ProbeResult", layer: int, title: str) -> None:
     edges, counts = result.bin_edges[layer], result.histogram[layer]
-    outside = result.underflow[layer] + result.overflow[layer]
-    total = counts.sum() + outside
-    axes.bar(edges[:-1], counts / max(total, 1), np.diff(edges), align="edge", color=COLOURS[0], lw=0)
-    if outside > 0.005 * total:
-        title += f", {100 * outside / total:.0f}% outside"
-    axes.set_title(title, fontsize=7.5, color=GREY, pad=3)
+    axes.stairs(counts, edges, fill=True, color=COLOURS[0], lw=0)
     axes.set_xlim(edges[0], edges[-1])
+    highest, second = np.sort(np.append(counts, 0))[:-3:-1]
+    # Half of a ReLU layer is exactly 0: that bar is cut off, or it would flatten all others.
+    axes.set_ylim(0, max(2.5 * second if highest > 4 * second > 0.01 * highest else 1.05 * highest, 1))
+    axes.set_title(title, fontsize=7.5, color=GREY, pad=3)
     axes.set_yticks([])
     axes.set_xticks([edges[0], (edges[0] + edges[-1]) / 2, edges[-1]])
     axes.set_xticklabels([f"{tick:.2g}" for tick in axes.get_xticks()])
@@ -179,8 +215,17 @@ def _histogram(axes: "Axes", result: "ProbeResult", layer: int, title: str) -> N
     _plain_frame(axes, "left", "right", "top")
 
 
-def _spread(result: "ProbeResult", layer: int) -> str:
-    return f"std {result.std[layer]:.2g}"
+def _words(result: "ProbeResult", layer: int) -> str:
+    """Describe what a histogram cannot show: the spread in numbers, and what stands outside it."""
+    if np.isnan(result.std[layer]):
+        return "all inf or NaN"
+    words = [f"std {result.std[layer]:.2g}"]
+    if 0.05 < result.zero[layer] < 1:
+        words.append(f"{100 * result.zero[layer]:.0f}% zero")
+    outside = (result.underflow[layer] + result.overflow[layer]) / (result.batch * result.widths[layer + 1])
+    if outside > 0.005:
+        words.append(f"{100 * outside:.0f}% outside")
+    return ", ".join(words)
 
 
 def _heading(figure: Any, result: "ProbeResult") -> None:
@@ -209,7 +254,7 @@ def _log_axes(*panels: "Axes") -> None:
         axes.set_ylim(low / margin, high * margin)
         axes.grid(True, color=GRID, lw=0.6)
         axes.set_axisbelow(True)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         _plain_frame(axes, "right", "top")
 
 
@@ -229,7 +274,9 @@ def _positive(values: Any) -> Any:
 def _figure(width: float, height: float) -> "Figure":
     with needs("matplotlib", extra="plot"):
         from matplotlib.figure import Figure
-    return Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)  # type: ignore[union-attr, call-arg]
+    return figure
 
 
 def _save(figure: "Figure", path: str | os.PathLike[str]) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from . import _numpy_engine as engine
-from .initialize import init, normal
-from .network import Network, resolve
+from .measure import measure
+from .network import resolve
 from .result import ProbeResult
 from .schemes import Scheme
-from .verdict import judge
 
 
 def probe(
@@ -109,46 +104,3 @@ def probe(
         )
     )  # fmt: skip
 
-
-def measure(network: Network) -> ProbeResult:
-    """Draw, multiply, activate and measure a checked network."""
-    start = time.perf_counter()
-    dtype = network.compute_dtype
-    n = network.widths
-    inputs = network.inputs
-    if inputs is None:
-        inputs = normal((network.batch, n[0]), seed=network.seed, name="input", dtype=dtype)
-    cotangent = None
-    if network.backward:
-        cotangent = normal((network.batch, n[-1]), seed=network.seed, name="cotangent", dtype=dtype)
-    layers = [
-        engine.Layer(
-            _weight(network, layer), _bias(network, layer), network.activation, network.parameter, limits
-        )
-        for layer, limits in enumerate(network.ranges())
-    ]
-    figures: dict[str, Any] = engine.run(layers, inputs, cotangent, network.bins, np.dtype(dtype))
-    input_q = float(np.mean(np.square(inputs, dtype=np.float64)))
-    verdict, reason = judge(figures, activation=network.activation.name, n_out=n[1:], input_q=input_q)
-    return ProbeResult(
-        **network.arguments(), **figures, input_q=input_q, verdict=verdict, reason=reason,
-        seconds=time.perf_counter() - start,
-    )  # fmt: skip
-
-
-def _weight(network: Network, layer: int) -> Any:
-    weights = network.weights[layer]
-    if not isinstance(weights, Scheme):
-        return weights
-    shape = network.widths[layer : layer + 2]
-    return init(weights, shape, seed=network.seed, name=f"layer.{layer}.weight", dtype=network.dtype)
-
-
-def _bias(network: Network, layer: int) -> Any:
-    if not isinstance(network.bias, float):
-        return network.bias[layer]
-    units = network.widths[layer + 1]
-    if network.sigma_b > 0:
-        return normal((units,), mean=network.bias, std=network.sigma_b, seed=network.seed,
-                      name=f"layer.{layer}.bias", dtype=network.compute_dtype)  # fmt: skip
-    return np.full(units, network.bias) if network.bias else None

@@ -58,10 +58,10 @@ def judge(figures: Figures, *, activation: str, n_out: Sequence[int], input_q: f
 
 
 def _symmetric(f: Figures, activation: str, n_out: Sequence[int], scale: float) -> str | None:
-    # Equal units are a fault of the weights. Units that are all 0 are equal too, but by dying or by
-    # underflow, unless the weights themselves are all the same.
-    one = (f["distinct"] == 1) & (np.array(n_out) > 1) & ((f["dead"] < 1) | (f["weight_std"] == 0))
-    layer = _first(one)
+    # Equal units are a fault of the weights. Units that are all 0 are equal too, but by dying or by underflow,
+    # unless the weights themselves are all the same. After an overflow all NaNs look alike.
+    equal = (f["distinct"] == 1) & (np.array(n_out) > 1) & (np.cumsum(f["nonfinite"]) == 0)
+    layer = _first(equal & ((f["dead"] < 1) | (f["weight_std"] == 0)))
     if layer is None:
         return None
     return (
@@ -173,9 +173,10 @@ def _spread(f: Figures) -> float:
 def _alike(f: Figures, spread: float) -> str:
     if not spread < VANISHING:
         return ""
+    last = len(f["std"]) - 1
     return (
-        f"; two inputs differ there {_number(spread)} times as much as in layer 0, about the mean "
-        f"activation {_number(f['mean'][-1])}"
+        f"; in layer {last} two inputs differ {_number(spread)} times as much as in layer 0, "
+        f"all near the mean activation {_number(f['mean'][-1])}"
     )
 
 
