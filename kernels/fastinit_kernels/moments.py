@@ -1,0 +1,397 @@
+"""Statistics of a chunk of rows, column by column, and their merging in a fixed order.
+
+Within a chunk each column has its own accumulators in the compute type, filled row by row, so the code is
+elementwise (it vectorises as it stands) and the order of every sum is fixed. Values are first shifted by the middle
+of the column's range and scaled by a power of two to at most 2 in size: a small deviation beside a large mean loses
+nothing, and squares neither overflow nor vanish, whatever the scale of the signal. Chunks are merged in float64.
+
+Only finite values count; the others are counted apart.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from .gemm import CHUNK
+from .intrinsics import select
+from .jit import inline, kernel
+from .lanes import Lanes, Vectors, counting, data_pointer, lanes_of, panel_width
+
+# Accumulators of a column in a chunk, one row of a panel each.
+LOW, HIGH, BAD, ZERO, CENTRE, SCALE, SUM, SQUARES = range(8)
+VALUE_ROWS = 8  # of one matrix; the forward pass has those of a, those of z, and the rest below
+Z = VALUE_ROWS
+HASH, SATURATED, SLOPE, SIZE, PAIR, PAIR_SQUARES = range(2 * VALUE_ROWS, 2 * VALUE_ROWS + 6)
+LAYER_ROWS = 2 * VALUE_ROWS + 6
+
+# A merged record, float64.
+COUNT, MEAN, M2, MINIMUM, MAXIMUM, NONFINITE, ZEROS = range(7)
+RECORD = 7
+Z_RECORD = RECORD
+(SATURATED_COUNT, SLOPE_SUM, PAIR_SUM, PAIR_SQUARE_SUM) = range(2 * RECORD, 2 * RECORD + 4)
+LAYER_RECORD = 2 * RECORD + 4
+
+# Columns merged into one record: a multiple of every panel width.
+BLOCK = 64
+
+_LAYOUT = {32: (0x7F800000, 23, 0x9E3779B1, 5), 64: (0x7FF << 52, 52, 0x9E3779B97F4A7C15, 29)}
+
+
+class _Column:
+    """The accumulators of one register of columns of one matrix.
+
+    Each pass exists twice: a quick one for columns all finite, and a `careful` one that leaves out what is not, run
+    when the quick one has met such a value. On finite columns both give the same bits.
+    """
+
+    def __init__(self, v: Vectors) -> None:
+        self.v = v
+        self.zero, self.one, self.half = v.number(0.0), v.number(1.0), v.number(0.5)
+        self.low, self.high = v.variable(v.number(float("inf"))), v.variable(v.number(-float("inf")))
+        self.bad, self.zeros = v.variable(self.zero), v.variable(self.zero)
+        self.sum, self.squares = v.variable(self.zero), v.variable(self.zero)
+
+    def look(self, x: Lanes, careful: bool) -> Lanes:
+        """First pass: the range and the zeros, and what is not finite; returns x with that taken out."""
+        low, high = self.low.get(), self.high.get()
+        if careful:
+            finite = x.finite()
+            self.low.set(x.where(finite & (x < low), low))
+            self.high.set(x.where(finite & (x > high), high))
+            self.bad.set(self.bad.get().where(finite, self.bad.get() + self.one))
+        else:
+            self.low.set(x.where(x < low, low))
+            self.high.set(x.where(x > high, high))
+            self.bad.set(x.times_plus(self.zero, self.bad.get()))  # 0 as long as all are finite, else NaN
+        return finite if careful else x
+
+    def count_zeros(self, x: Lanes) -> None:
+        self.zeros.set((self.zeros.get() + self.one).where(x.equals(self.zero), self.zeros.get()))
+
+    def restart(self) -> None:
+        """Before the careful first pass."""
+        self.low.set(self.v.number(float("inf")))
+        self.high.set(self.v.number(-float("inf")))
+        self.bad.set(self.zero)
+        self.zeros.set(self.zero)
+
+    def aim(self) -> None:
+        """Between the passes: the centre of the range, and the power of two that brings its half to [1, 2)."""
+        low, high = self.low.get() * self.half, self.high.get() * self.half
+        centre = low + high
+        self.centre = centre.where(centre.finite(), self.zero)
+        self.scale = inverse_power(self.v, (high - low).as_bits())
+
+    def add(self, x: Lanes, careful: bool) -> None:
+        """Second pass: the sums of the shifted and scaled values."""
+        d = (x - self.centre) * self.scale
+        if careful:
+            d = d.where(x.finite(), self.zero)
+        self.sum.set(self.sum.get() + d)
+        self.squares.set(d.times_plus(d, self.squares.get()))
+
+    def rows(self) -> list[Lanes]:
+        return [self.low.get(), self.high.get(), self.bad.get(), self.zeros.get(), self.centre, self.scale,
+                self.sum.get(), self.squares.get()]
+
+
+def inverse_power(v: Vectors, bits: Lanes) -> Lanes:
+    """2^-e of numbers in [2^e, 2^(e+1)), kept inside the normal range."""
+    exponent, shift, _, _ = _LAYOUT[v.bits]
+    biased = bits & v.pattern(exponent)
+    top = v.pattern(((1 << (v.bits - 1 - shift)) - 3) << shift)
+    biased = biased.where(biased < top, top)
+    return (v.pattern(((1 << (v.bits - 1 - shift)) - 2) << shift) - biased).as_numbers()
+
+
+@cache
+def value_statistics(dtype: Any) -> Any:
+    """`statistics(x, x_at, rows, registers, out, out_at)`: VALUE_ROWS figures of each column of a panel's rows."""
+    lanes, width = lanes_of(dtype), panel_width(dtype)
+
+    @intrinsic
+    def statistics(typingctx: Any, x: Any, x_at: Any, rows: Any, registers: Any, out: Any, out_at: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            v = Vectors(builder, dtype, lanes)
+            x_start = data_pointer(context, builder, signature.args[0], args[0], args[1])
+            out_start = data_pointer(context, builder, signature.args[4], args[4], args[5])
+            zero, row_length = ir.Constant(ir.IntType(64), 0), ir.Constant(ir.IntType(64), width)
+            with counting(builder, zero, args[3]) as register:
+                column = builder.mul(register, ir.Constant(ir.IntType(64), lanes))
+                x_column, out_column = v.address(x_start, column), v.address(out_start, column)
+                of_x = _Column(v)
+
+                def look(careful: bool) -> None:
+                    with counting(builder, zero, args[2]) as row:
+                        x = v.load(v.address(x_column, builder.mul(row, row_length)))
+                        of_x.look(x, careful)
+                        of_x.count_zeros(x)
+
+                def add(careful: bool) -> None:
+                    with counting(builder, zero, args[2]) as row:
+                        of_x.add(v.load(v.address(x_column, builder.mul(row, row_length))), careful)
+
+                _two_passes(v, [of_x], look, add)
+                for i, value in enumerate(of_x.rows()):
+                    v.store(value, v.address(out_column, i * width))
+            return context.get_dummy_value()
+
+        i8 = types.int64
+        return types.void(x, i8, i8, i8, out, i8), codegen
+
+    return statistics
+
+
+@cache
+def layer_statistics(dtype: Any) -> Any:
+    """`statistics(z, z_at, a, a_at, s, s_at, rows, registers, low, high, out, out_at)`: LAYER_ROWS figures a column.
+
+    z: pre-activations, a: activations, s: slopes phi'(z), panels of the same shape; `rows` is even, rows come in
+    pairs (2m, 2m + 1), and a missing partner is NaN. An activation is saturated outside [low, high].
+    """
+    lanes, width = lanes_of(dtype), panel_width(dtype)
+
+    @intrinsic
+    def statistics(typingctx: Any, z: Any, z_at: Any, a: Any, a_at: Any, s: Any, s_at: Any, rows: Any, registers: Any,
+                   low: Any, high: Any, out: Any, out_at: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            v = Vectors(builder, dtype, lanes)
+            starts = [data_pointer(context, builder, signature.args[i], args[i], args[i + 1]) for i in (0, 2, 4, 10)]
+            limits = v.broadcast(args[8]), v.broadcast(args[9])
+            zero, row_length = ir.Constant(ir.IntType(64), 0), ir.Constant(ir.IntType(64), width)
+            with counting(builder, zero, args[7]) as register:
+                column = builder.mul(register, ir.Constant(ir.IntType(64), lanes))
+                pointers = [v.address(start, column) for start in starts]
+                _layer_column(v, zero, args[6], row_length, limits, width, *pointers)
+            return context.get_dummy_value()
+
+        i8, real = types.int64, types.float32 if np.dtype(dtype).itemsize == 4 else types.float64
+        return types.void(z, i8, a, i8, s, i8, i8, i8, real, real, out, i8), codegen
+
+    return statistics
+
+
+def _two_passes(v: Vectors, matrices: list[_Column], look: Any, add: Any) -> None:
+    """Run look(careful), aim, add(careful): careful only where something is not finite."""
+    look(False)
+    bad = matrices[0].bad.get()
+    for other in matrices[1:]:
+        bad = bad + other.bad.get()
+    troubled = bad.differs_from_itself()
+    with v.builder.if_then(troubled, likely=False):
+        for matrix in matrices:
+            matrix.restart()
+        look(True)
+    for matrix in matrices:
+        matrix.aim()
+    with v.builder.if_else(troubled, likely=False) as (then, otherwise):
+        with then:
+            add(True)
+        with otherwise:
+            add(False)
+
+
+def _layer_column(v: Vectors, zero: Any, rows: Any, row_length: Any, limits: tuple[Lanes, Lanes], width: int,
+                  z: Any, a: Any, s: Any, out: Any) -> None:
+    """One register of columns of a layer, rows from first to last, twice."""
+    builder = v.builder
+    _, _, factor, turn = _LAYOUT[v.bits]
+    of_a, of_z = _Column(v), _Column(v)
+    none, one, seed = v.number(0.0), v.number(1.0), v.pattern(1)
+    hashes, saturated, slopes = v.variable(seed), v.variable(none), v.variable(none)
+    pair, squares = v.variable(none), v.variable(none)
+
+    def look(careful: bool) -> None:
+        for variable, start in ((hashes, seed), (saturated, none), (slopes, none)):
+            variable.set(start)
+        with counting(builder, zero, rows) as row:
+            at = builder.mul(row, row_length)
+            x, y, slope = (v.load(v.address(start, at)) for start in (z, a, s))
+            z_finite, a_finite = of_z.look(x, careful), of_a.look(y, careful)
+            of_a.count_zeros(y)
+            flat = (y < limits[0]) | (y > limits[1])
+            if careful:
+                flat = flat & a_finite
+                slope = slope.where(z_finite, none)
+            saturated.set((saturated.get() + one).where(flat, saturated.get()))
+            slopes.set(slope.times_plus(slope, slopes.get()))
+            # + 0 makes -0 and 0 one value; the order of the rows matters to the hash.
+            hashes.set(hashes.get().rotated(turn) + (y + none).as_bits() * v.pattern(factor))
+
+    def add(careful: bool) -> None:
+        low, high = (bound.get().as_bits() & v.pattern((1 << (v.bits - 1)) - 1) for bound in (of_z.low, of_z.high))
+        size = inverse_power(v, low.where(low > high, high))
+        sizes.set(size)
+        with counting(builder, zero, rows, 2) as row:
+            both = []
+            for r in (0, 1):
+                at = builder.mul(builder.add(row, ir.Constant(ir.IntType(64), r)), row_length)
+                x = v.load(v.address(z, at))
+                of_z.add(x, careful)
+                of_a.add(v.load(v.address(a, at)), careful)
+                both.append(x)
+            if careful:
+                finite = both[0].finite() & both[1].finite()
+                both = [x.where(finite, none) for x in both]
+            x, y = (x * size for x in both)
+            pair.set(x.times_plus(y, pair.get()))
+            squares.set(x.times_plus(x, y.times_plus(y, squares.get())))
+
+    sizes = v.variable(none)
+    _two_passes(v, [of_a, of_z], look, add)
+    rest = [hashes.get().as_numbers(), saturated.get(), slopes.get(), sizes.get(), pair.get(), squares.get()]
+    for i, value in enumerate(of_a.rows() + of_z.rows() + rest):
+        v.store(value, v.address(out, i * width))
+
+
+@inline
+def chan(record: Any, at: Any, count: Any, mean: Any, m2: Any) -> None:
+    """Merge (count, mean, M2) into record[at: at + 3] (Chan, Golub, LeVeque 1979)."""
+    if count > 0.0:
+        total = record[at + COUNT] + count
+        delta = mean - record[at + MEAN]
+        record[at + M2] += m2 + delta * delta * (record[at + COUNT] * count / total)
+        record[at + MEAN] += delta * (count / total)
+        record[at + COUNT] = total
+
+
+@inline
+def valid_rows(c: Any, chunks: Any, rows: Any, padding: Any) -> Any:
+    """Rows of chunk c, NaN rows included."""
+    return np.float64(rows - (chunks - 1) * CHUNK + padding if c == chunks - 1 else CHUNK)
+
+
+@cache
+def merge_values(dtype: Any) -> Any:
+    """`merge(partial, at, panel_step, step, chunks, columns, rows, padding, work, record, to)`.
+
+    Merge a block of at most BLOCK columns, all their chunks, into the record that starts at `to`. Chunk c of a panel
+    stands at at + panel * panel_step + c * step; there are `rows` rows and `padding` NaN rows that do not count.
+    `work` holds float64 sums of the columns.
+    """
+    width = np.int64(panel_width(dtype))
+    w = np.uint64(width)
+
+    @inline
+    def first_pass(partial: Any, at: Any, rows_here: Any, first: Any, work: Any) -> None:
+        for j in range(w):
+            here = rows_here - np.float64(partial[at + BAD * w + j])
+            off = np.float64(partial[at + CENTRE * w + j]) - first
+            work[j] += here
+            work[w + j] += here * off + np.float64(partial[at + SUM * w + j]) / np.float64(partial[at + SCALE * w + j])
+            low, high = np.float64(partial[at + LOW * w + j]), np.float64(partial[at + HIGH * w + j])
+            work[np.uint64(2) * w + j] = select(low < work[np.uint64(2) * w + j], low, work[np.uint64(2) * w + j])
+            work[np.uint64(3) * w + j] = select(high > work[np.uint64(3) * w + j], high, work[np.uint64(3) * w + j])
+            work[np.uint64(4) * w + j] += np.float64(partial[at + BAD * w + j])
+            work[np.uint64(5) * w + j] += np.float64(partial[at + ZERO * w + j])
+
+    @inline
+    def second_pass(partial: Any, at: Any, rows_here: Any, mean: Any, work: Any) -> None:
+        for j in range(w):
+            here = rows_here - np.float64(partial[at + BAD * w + j])
+            off = np.float64(partial[at + CENTRE * w + j]) - mean
+            unit = 1.0 / np.float64(partial[at + SCALE * w + j])
+            sums, squares = np.float64(partial[at + SUM * w + j]), np.float64(partial[at + SQUARES * w + j])
+            work[j] += unit * (unit * squares + 2.0 * off * sums) + here * off * off
+
+    @inline
+    def merge(partial: Any, at: Any, panel_step: Any, step: Any, chunks: Any, columns: Any, rows: Any, padding: Any,
+              work: Any, record: Any, to: Any) -> None:
+        first = np.float64(partial[at + CENTRE * width])
+        count = total = bad = zeros = 0.0
+        low, high = np.inf, -np.inf
+        for panel in range((columns + width - 1) // width):
+            for i in range(w):
+                for k in range(np.uint64(6)):
+                    work[k * w + i] = 0.0
+                work[np.uint64(2) * w + i], work[np.uint64(3) * w + i] = np.inf, -np.inf
+            for c in range(chunks):
+                p = np.uint64(at + panel * panel_step + c * step)
+                first_pass(partial, p, valid_rows(c, chunks, rows, padding), first, work)
+            for j in range(min(width, columns - panel * width)):
+                count += work[j]
+                total += work[width + j]
+                low = min(low, work[2 * width + j])
+                high = max(high, work[3 * width + j])
+                bad += work[4 * width + j]
+                zeros += work[5 * width + j]
+        mean = first + total / count if count > 0.0 else 0.0
+        m2 = 0.0
+        for panel in range((columns + width - 1) // width):
+            for i in range(w):
+                work[i] = 0.0
+            for c in range(chunks):
+                p = np.uint64(at + panel * panel_step + c * step)
+                second_pass(partial, p, valid_rows(c, chunks, rows, padding), mean, work)
+            for j in range(min(width, columns - panel * width)):
+                m2 += work[j]
+        chan(record, to, count, mean, max(m2, 0.0))
+        record[to + MINIMUM] = min(record[to + MINIMUM], low)
+        record[to + MAXIMUM] = max(record[to + MAXIMUM], high)
+        record[to + NONFINITE] += bad - np.float64(padding * columns)
+        record[to + ZEROS] += zeros
+
+    return merge
+
+
+@cache
+def merge_layer(dtype: Any) -> Any:
+    """`merge(partial, patterns, at, …, record, to, zeros, hashes, unit)`: as `merge_values`, of all a layer's figures.
+
+    `patterns` is `partial` seen as bits; zeros[unit] (int64) and hashes[unit] (uint64) are those of the columns.
+    """
+    width = np.int64(panel_width(dtype))
+    values = merge_values(dtype)
+
+    @inline
+    def merge(partial: Any, patterns: Any, at: Any, panel_step: Any, step: Any, chunks: Any, columns: Any, rows: Any,
+              padding: Any, work: Any, record: Any, to: Any, zeros: Any, hashes: Any, unit: Any) -> None:
+        values(partial, at, panel_step, step, chunks, columns, rows, padding, work, record, to)
+        z_at = at + Z * width
+        values(partial, z_at, panel_step, step, chunks, columns, rows, padding, work, record, to + Z_RECORD)
+        for j in range(columns):
+            column = at + (j // width) * panel_step + j % width
+            count, mixed = 0.0, hashes[unit + j]
+            saturated = slopes = pair = pair_squares = 0.0
+            for c in range(chunks):
+                p = column + c * step
+                count += partial[p + ZERO * width]
+                saturated += partial[p + SATURATED * width]
+                slopes += partial[p + SLOPE * width]
+                size = 1.0 / np.float64(partial[p + SIZE * width])
+                pair += partial[p + PAIR * width] * size * size
+                pair_squares += partial[p + PAIR_SQUARES * width] * size * size * 0.5
+                # The sum sets columns apart that a 32-bit hash might confuse.
+                bits = np.uint64(patterns[p + HASH * width]) ^ (np.uint64(patterns[p + SUM * width]) << np.uint64(32))
+                mixed = (mixed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
+                mixed ^= mixed >> np.uint64(29)
+            zeros[unit + j] += np.int64(count)
+            hashes[unit + j] = mixed
+            record[to + SATURATED_COUNT] += saturated
+            record[to + SLOPE_SUM] += slopes
+            record[to + PAIR_SUM] += pair
+            record[to + PAIR_SQUARE_SUM] += pair_squares
+
+    return merge
+
+
+@kernel("moments.combine")
+def combine(records: Any, first: Any, last: Any, out: Any) -> None:
+    """Merge the records first … last - 1 of length out.size // 1 into `out`, in order."""
+    out[:] = 0.0
+    for at in range(0, out.size - RECORD + 1, RECORD):
+        out[at + MINIMUM], out[at + MAXIMUM] = np.inf, -np.inf
+    for i in range(first, last):
+        record = records[i]
+        for at in range(0, out.size - RECORD + 1, RECORD):
+            chan(out, at, record[at + COUNT], record[at + MEAN], record[at + M2])
+            out[at + MINIMUM] = min(out[at + MINIMUM], record[at + MINIMUM])
+            out[at + MAXIMUM] = max(out[at + MAXIMUM], record[at + MAXIMUM])
+            out[at + NONFINITE] += record[at + NONFINITE]
+            out[at + ZEROS] += record[at + ZEROS]
+        for at in range(out.size - out.size % RECORD, out.size):
+            out[at] += record[at]

@@ -1,0 +1,100 @@
+"""Phases of dependent tasks inside one launch: nothing but an atomic counter between two layers.
+
+A program is a list of phases, each a range of task numbers and a number of earlier tasks that must be done before any
+of its own may start. Workers take the numbers in order (`Tiled`), wait until the phase is open, work, and report.
+Whoever waits, waits for tasks already taken by workers that are running, so no number of workers can deadlock, not
+even one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from .jit import inline
+
+Codegen = Callable[[Any, Any, Any, Any], Any]
+
+# Columns of the phase table.
+KIND, LAYER, START, STOP, FIRST, AFTER = range(6)
+
+
+def _element(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    data = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
+    return builder.gep(data, [args[1]]) if len(args) > 1 else data
+
+
+@intrinsic
+def _completed(typingctx: Any, counter: Any) -> tuple[Any, Codegen]:
+    """The number of tasks done; what they wrote is visible afterwards."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load_atomic(_element(context, builder, signature, args), "acquire", 8)
+
+    return types.int64(counter), codegen
+
+
+@intrinsic
+def _complete(typingctx: Any, counter: Any) -> tuple[Any, Codegen]:
+    """Count one more task done, after everything it wrote."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.atomic_rmw("add", _element(context, builder, signature, args), ir.Constant(ir.IntType(64), 1), "release")
+        return context.get_dummy_value()
+
+    return types.void(counter), codegen
+
+
+@intrinsic
+def add_atomically(typingctx: Any, counters: Any, index: Any, value: Any) -> tuple[Any, Codegen]:
+    """counters[index] += value (int64) as one step; whole numbers come out the same in any order."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.atomic_rmw("add", _element(context, builder, signature, args[:2]), args[2], "monotonic")
+        return context.get_dummy_value()
+
+    return types.void(counters, types.int64, types.int64), codegen
+
+
+@inline
+def enter(t: Any, phases: Any, done: Any) -> Any:
+    """The phase of task t, once it is open."""
+    low, high = 0, len(phases) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if phases[middle, FIRST] <= t:
+            low = middle
+        else:
+            high = middle - 1
+    while _completed(done) < phases[low, AFTER]:
+        pass
+    return low
+
+
+leave = inline(lambda done: _complete(done))
+
+
+class Program:
+    """Collects phases; `barrier()` makes what follows wait for all that came before."""
+
+    def __init__(self) -> None:
+        self.phases: list[tuple[int, int, int, int, int, int]] = []
+        self.tasks = 0
+        self.after = 0
+
+    def add(self, kind: int, layer: int, tasks: int, start: int = 0, stop: int = 0) -> None:
+        """`tasks` tasks of a kind for a layer, over the columns [start, stop)."""
+        if tasks:
+            self.phases.append((kind, layer, start, stop, self.tasks, self.after))
+            self.tasks += tasks
+
+    def barrier(self) -> None:
+        """Close the group."""
+        self.after = self.tasks
+
+    def table(self) -> Any:
+        """The phases as the kernel reads them."""
+        return np.array(self.phases, np.int64).reshape(-1, 6)
