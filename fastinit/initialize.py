@@ -98,8 +98,7 @@ def init(
     part = check_region(region, whole)
     kind = _check_dtype(dtype)
     count = check_integer("groups", groups, minimum=1)
-    fans, axes = _resolve_fans(resolved, whole, layout, count, fan_in, fan_out)
-    law = _law(resolved, fans)
+    law, axes = _resolve_law(resolved, whole, layout, count, fan_in, fan_out)
     tensor = Tensor(whole, kind, check_seed(seed), check_name(name), axes)
     law.check(tensor)
     target = _target(out, tuple(length for _, length in part), DTYPES[kind])
@@ -266,22 +265,26 @@ def _cached_scheme(name: str, params: tuple[tuple[str, type, Any], ...]) -> Sche
     return get_scheme(name, **{key: value for key, _, value in params})
 
 
-@lru_cache(maxsize=1024)
-def _law(scheme: Scheme, fans: Fans) -> Law:
-    return scheme.law(fans)
-
-
-def _resolve_fans(
+def _resolve_law(
     scheme: Scheme, shape: Shape, layout: LayoutLike, groups: int, fan_in: object, fan_out: object
-) -> tuple[Fans, Layout | None]:
+) -> tuple[Law, Layout | None]:
     given_in = None if fan_in is None else check_integer("fan_in", fan_in, minimum=1)
     given_out = None if fan_out is None else check_integer("fan_out", fan_out, minimum=1)
+    # Axes are looked up afresh: (True, False) equals (1, 0) for a cache, but is refused.
+    axes = layout if isinstance(layout, str) else resolve_layout(layout, shape)
+    return _cached_law(scheme, shape, axes, groups, given_in, given_out)
+
+
+@lru_cache(maxsize=1024)
+def _cached_law(
+    scheme: Scheme, shape: Shape, layout: str | Layout, groups: int, fan_in: int | None, fan_out: int | None
+) -> tuple[Law, Layout | None]:
     rule = scheme.rule
-    if not rule.needs_fans or (given_in and given_out and not rule.needs_layout):
-        return Fans(given_in or 1, given_out or 1), None
+    if not rule.needs_fans or (fan_in and fan_out and not rule.needs_layout):
+        return scheme.law(Fans(fan_in or 1, fan_out or 1)), None
     axes = resolve_layout(layout, shape)
     counted = axes.fans(shape, groups)
-    return Fans(given_in or counted.fan_in, given_out or counted.fan_out), axes
+    return scheme.law(Fans(fan_in or counted.fan_in, fan_out or counted.fan_out)), axes
 
 
 def _check_dtype(dtype: object) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from functools import lru_cache
-from typing import Any, ClassVar, Protocol
+from functools import cache, lru_cache
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import ml_dtypes
 import numpy as np
@@ -19,8 +20,7 @@ from .regions import Region, Shape, flat_view, geometry
 from .streams import philox_key
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """The address of a tensor's elements and how they are read: everything but the law."""
 
     shape: Shape
@@ -82,10 +82,9 @@ class Sampled:
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Draw the region."""
-        from fastinit_kernels import fill
-
         if not out.size:
             return
+        fill = _fill_kernels()
         view = flat_view(out.view(fill.stored_type(tensor.dtype)))
         if view is None:  # strides that no flat view expresses: draw beside, then copy
             beside = np.empty(out.shape, out.dtype)
@@ -96,6 +95,14 @@ class Sampled:
         where = geometry(region, tensor.shape, strides, offset)
         key = philox_key(tensor.seed, tensor.name)
         fill.fill(self.kernel, tensor.dtype, flat, where, key, self.parameters(tensor.dtype))
+
+
+@cache
+def _fill_kernels() -> ModuleType:
+    """Load the kernels, and Numba with them, when something is first drawn."""
+    from fastinit_kernels import fill
+
+    return fill
 
 
 def compute_type(dtype: str) -> type[np.floating[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -20,6 +21,8 @@ Region = tuple[tuple[int, int], ...]
 
 def check_shape(shape: object) -> Shape:
     """Return `shape` as a tuple of ints >= 0 whose product is below 2^63."""
+    if type(shape) is tuple and {*map(type, shape)} == {int} and min(shape) >= 0 and math.prod(shape) < 1 << 63:
+        return shape  # the usual case
     sizes = tuple(shape) if isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str) else (shape,)
     try:
         checked = tuple(check_integer("shape", n, minimum=0) for n in sizes)
@@ -59,7 +62,8 @@ def _check_slice(part: slice, size: int, region: object) -> tuple[int, int]:
     return start, stop - start
 
 
-def geometry(region: Region, shape: Shape, strides: Sequence[int], offset: int = 0) -> NDArray[np.int64]:
+@lru_cache(maxsize=256)
+def geometry(region: Region, shape: Shape, strides: tuple[int, ...], offset: int = 0) -> NDArray[np.int64]:
     """Describe to the kernels where each element of a region comes from and goes to.
 
     Parameters
@@ -96,18 +100,21 @@ def geometry(region: Region, shape: Shape, strides: Sequence[int], offset: int =
     return np.array([elements, run[0], run[2], first, offset, *outer], np.int64)
 
 
-def flat_view(out: NDArray[Any]) -> tuple[NDArray[Any], list[int], int] | None:
+def flat_view(out: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...], int] | None:
     """Return (flat view over the memory of `out`, strides in elements, offset of out[0, …]), or None.
 
-    None where no flat view reaches the elements: strides that are no multiple of the item size.
+    None where no flat view reaches the elements: strides that are no multiple of the item size, or memory that is
+    not aligned to it.
     """
     item = out.itemsize
-    if out.flags.c_contiguous:
-        flat = out.reshape(-1)
-        return flat, [math.prod(out.shape[axis + 1 :]) for axis in range(out.ndim)], 0
-    if not out.flags.aligned or any(s % item for s in out.strides):
+    strides = tuple([s // item for s in out.strides])
+    flags = out.flags
+    if not flags.aligned:
         return None
-    strides = [s // item for s in out.strides]
+    if flags.c_contiguous:
+        return out.reshape(-1), strides, 0
+    if any(s % item for s in out.strides):
+        return None
     low = sum(s * (n - 1) for s, n in zip(strides, out.shape, strict=True) if s < 0)
     high = sum(s * (n - 1) for s, n in zip(strides, out.shape, strict=True) if s > 0)
     corner = out[tuple(slice(n - 1, n) if s < 0 else slice(0, 1) for s, n in zip(strides, out.shape, strict=True))]
