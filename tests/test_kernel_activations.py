@@ -1,0 +1,215 @@
+"""The vectorised activations against mpmath: formulas written here, derivatives also by numerical differentiation."""
+
+import math
+import platform
+import re
+from functools import cache
+
+import mpmath as mp
+import numpy as np
+import pytest
+from fastinit_kernels.activations import NAMES, activation_both, activation_functions
+from fastinit_kernels.jit import kernel
+
+DTYPES = ["float32", "float64"]
+BOUND = 3  # of the module's docstring, in eps max(1, |value|)
+PARAMETERS = {"leaky_relu": 0.01, "elu": 1.5}
+PIECEWISE_LINEAR = {"linear", "relu", "leaky_relu", "hard_tanh", "relu6"}
+
+SELU_SCALE = mp.mpf("1.0507009873554804934193349852946")
+SELU_ALPHA = mp.mpf("1.6732632423543772848170429916717")
+
+
+def mish(z, p):
+    return z * mp.tanh(mp.log1p(mp.exp(z)))
+
+
+def mish_slope(z, p):
+    softplus = mp.log1p(mp.exp(z))
+    return mp.tanh(softplus) + z * mp.sech(softplus) ** 2 / (1 + mp.exp(-z))
+
+
+def gelu_tanh(z, p):
+    return z / 2 * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (z + mp.mpf("0.044715") * z**3)))
+
+
+def gelu_tanh_slope(z, p):
+    t = mp.tanh(mp.sqrt(2 / mp.pi) * (z + mp.mpf("0.044715") * z**3))
+    inner = mp.sqrt(2 / mp.pi) * (1 + 3 * mp.mpf("0.044715") * z**2)
+    return (1 + t) / 2 + z / 2 * (1 - t**2) * inner
+
+
+def silu_slope(z, p):
+    s = 1 / (1 + mp.exp(-z))
+    return s + z * s * (1 - s)
+
+
+# name: (phi, phi'), in any precision, at any finite z.
+FORMULAS = {
+    "linear": (lambda z, p: z, lambda z, p: 1),
+    "sigmoid": (lambda z, p: 1 / (1 + mp.exp(-z)), lambda z, p: mp.sech(z / 2) ** 2 / 4),
+    "tanh": (lambda z, p: mp.tanh(z), lambda z, p: mp.sech(z) ** 2),
+    "relu": (lambda z, p: max(z, 0), lambda z, p: 1 if z > 0 else 0),
+    "leaky_relu": (lambda z, p: z if z > 0 else p * z, lambda z, p: 1 if z > 0 else p),
+    "gelu": (lambda z, p: z * mp.ncdf(z), lambda z, p: mp.ncdf(z) + z * mp.npdf(z)),
+    "gelu_tanh": (gelu_tanh, gelu_tanh_slope),
+    "silu": (lambda z, p: z / (1 + mp.exp(-z)), silu_slope),
+    "elu": (lambda z, p: z if z > 0 else p * mp.expm1(z), lambda z, p: 1 if z > 0 else p * mp.exp(z)),
+    "selu": (
+        lambda z, p: SELU_SCALE * (z if z > 0 else SELU_ALPHA * mp.expm1(z)),
+        lambda z, p: SELU_SCALE * (1 if z > 0 else SELU_ALPHA * mp.exp(z)),
+    ),
+    "softplus": (lambda z, p: mp.log1p(mp.exp(z)), lambda z, p: 1 / (1 + mp.exp(-z))),
+    "softsign": (lambda z, p: z / (1 + abs(z)), lambda z, p: 1 / (1 + abs(z)) ** 2),
+    "hard_tanh": (lambda z, p: min(max(z, -1), 1), lambda z, p: 1 if -1 < z < 1 else 0),
+    "relu6": (lambda z, p: min(max(z, 0), 6), lambda z, p: 1 if 0 < z < 6 else 0),
+    "mish": (mish, mish_slope),
+    "sin": (lambda z, p: mp.sin(z), lambda z, p: mp.cos(z)),
+}  # fmt: skip
+
+
+@cache
+def compiled(name, dtype):
+    both = activation_both(name, dtype)
+
+    @kernel(None)
+    def run(z, p, value, slope):
+        for i in range(z.size):
+            value[i], slope[i] = both(z[i], p)
+
+    return run
+
+
+def evaluate(name, z):
+    value, slope = np.empty_like(z), np.empty_like(z)
+    compiled(name, z.dtype.name)(z, z.dtype.type(PARAMETERS.get(name, 0)), value, slope)
+    return value, slope
+
+
+def exactly(name, z):
+    """(phi, phi') as mpmath numbers, at the very parameter that the kernel was given."""
+    p = mp.mpf(float(z.dtype.type(PARAMETERS.get(name, 0))))
+    phi, slope = FORMULAS[name]
+    with mp.workdps(50):
+        return [phi(mp.mpf(float(v)), p) for v in z], [mp.mpf(slope(mp.mpf(float(v)), p)) for v in z]
+
+
+def errors(got, exact):
+    return np.array([abs(float(mp.mpf(float(g)) - e)) for g, e in zip(got, exact, strict=True)])
+
+
+def points(dtype):
+    r = np.random.default_rng(7)
+    special = [0, 1, -1, 6, -6, 1e-30, -1e-30, 86.9, -86.9, 88, -88, 104, -104, 700, -700, 710, -710]
+    scales = (r.normal(0, s, n) for s, n in ((1, 500), (8, 300), (1e-3, 100), (300, 100)))
+    return np.concatenate([*scales, special]).astype(dtype)
+
+
+def test_every_name_has_a_formula():
+    assert set(FORMULAS) == set(NAMES)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_value_and_derivative(name, dtype):
+    z = points(dtype)
+    for got, exact in zip(evaluate(name, z), exactly(name, z), strict=True):
+        scale = np.maximum(1, [abs(float(e)) for e in exact])
+        assert (errors(got, exact) / scale).max() <= BOUND * np.finfo(dtype).eps
+
+
+# Those that have no zero except at 0 keep the relative precision of small results.
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "elu", "selu", "softplus", "softsign"])
+def test_small_results_are_precise_too(name, dtype):
+    z = points(dtype)
+    z = z[np.abs(z) < 40]  # tanh's derivative, which goes with exp(-2 |z|), is a normal float32 there
+    for got, exact in zip(evaluate(name, z), exactly(name, z), strict=True):
+        size = np.array([abs(float(e)) for e in exact])
+        assert (errors(got, exact) <= 5 * np.finfo(dtype).eps * size).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_derivative_is_that_of_the_value(name):
+    z = np.random.default_rng(8).normal(0, 3, 60)
+    phi = FORMULAS[name][0]
+    with mp.workdps(50):
+        p = mp.mpf(PARAMETERS.get(name, 0))
+        numerical = [mp.diff(lambda x, p=p: mp.mpf(phi(x, p)), mp.mpf(float(v)), h=mp.mpf("1e-15")) for v in z]
+    _, slope = evaluate(name, z)
+    np.testing.assert_allclose(slope, np.array(numerical, dtype=float), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_infinities_and_nan(name, dtype):
+    value, slope = evaluate(name, np.array([np.inf, -np.inf, np.nan], dtype))
+    p = float(np.dtype(dtype).type(PARAMETERS.get(name, 0)))
+    scale, alpha = float(SELU_SCALE), float(SELU_ALPHA)
+    limits = {  # (phi(inf), phi(-inf)), (phi'(inf), phi'(-inf))
+        "linear": ((math.inf, -math.inf), (1, 1)),
+        "sigmoid": ((1, 0), (0, 0)),
+        "tanh": ((1, -1), (0, 0)),
+        "leaky_relu": ((math.inf, -math.inf), (1, p)),
+        "elu": ((math.inf, -p), (1, 0)),
+        "selu": ((math.inf, -scale * alpha), (scale, 0)),
+        "softsign": ((1, -1), (0, 0)),
+        "hard_tanh": ((1, -1), (0, 0)),
+        "relu6": ((6, 0), (0, 0)),
+        "sin": ((math.nan, math.nan), (math.nan, math.nan)),
+    }.get(name, ((math.inf, 0), (1, 0)))
+    info = np.finfo(dtype)
+    for got, expected in zip((value, slope), limits, strict=True):
+        np.testing.assert_allclose(got[:2], expected, rtol=2 * info.eps, atol=1e-34)
+    assert np.isnan(value[2])
+    assert np.isnan(slope[2]) or name in PIECEWISE_LINEAR
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_derivatives_at_the_kinks_are_those_of_torch(dtype):
+    expected = {
+        "relu": ([0, -0.0], [0, 0]),
+        "leaky_relu": ([0, -0.0], [0.01, 0.01]),
+        "elu": ([0, -0.0], [1.5, 1.5]),
+        "selu": ([0], [float(SELU_SCALE * SELU_ALPHA)]),
+        "hard_tanh": ([-1, 1], [0, 0]),
+        "relu6": ([0, 6], [0, 0]),
+    }
+    for name, (z, slopes) in expected.items():
+        np.testing.assert_allclose(evaluate(name, np.array(z, dtype))[1], slopes, rtol=np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_single_functions_are_both(name, dtype):
+    phi, dphi = activation_functions(name, dtype)
+
+    @kernel(None)
+    def run(z, p, value, slope):
+        for i in range(z.size):
+            value[i] = phi(z[i], p)
+        for i in range(z.size):
+            slope[i] = dphi(z[i], p)
+
+    z = points(dtype)
+    value, slope = np.empty_like(z), np.empty_like(z)
+    run(z, z.dtype.type(PARAMETERS.get(name, 0)), value, slope)
+    for got, expected in zip((value, slope), evaluate(name, z), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+X86_PACKED, ARM_PACKED = r"\tv(?:f\w*madd\w+|mul|cmp\w*|min|max)p{}\s", r"\t(?:fmla|fmul|fcm\w+|fm\w+)(?:\s+v|\.)"
+PACKED = {"x86_64": X86_PACKED, "AMD64": X86_PACKED, "aarch64": ARM_PACKED, "arm64": ARM_PACKED}
+LIBM = re.compile(r"\$(?:fmaf?|logf?|log1pf?|expf?|expm1f?|sinf?|cosf?|tanhf?|erfc?f?|powf?)\b")
+
+
+@pytest.mark.skipif(platform.machine() not in PACKED, reason="knows x86 and ARM")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "linear"])
+def test_a_loop_over_both_vectorises(name, dtype):
+    run, z = compiled(name, dtype), np.zeros(8, dtype)
+    run(z, z.dtype.type(0), z.copy(), z.copy())
+    (code,) = run.inspect_asm().values()
+    letter = "s" if dtype == "float32" else "d"
+    assert re.search(PACKED[platform.machine()].format(letter), code)
+    assert not LIBM.search(code)
