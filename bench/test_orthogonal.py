@@ -1,0 +1,14 @@
+"""Orthogonal matrices beside torch and JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cases import Case
+
+GROUP = "orthogonal"
+
+
+def test_orthogonal(run: Callable[..., None], require: Callable[[str], None], case: Case, side: str) -> None:
+    require(case.module)
+    run(getattr(case, side)(), rounds=case.repeats)
