@@ -23,9 +23,7 @@ class Layer:
     range: tuple[float, float]
 
 
-def run(
-    layers: Sequence[Layer], inputs: Array, cotangent: Array | None, bins: int, dtype: Any
-) -> dict[str, Array]:
+def run(layers: Sequence[Layer], inputs: Array, cotangent: Array | None, bins: int, dtype: Any) -> dict[str, Array]:
     """Return every per-layer figure by name; `cotangent` None: no backward pass."""
     figures: dict[str, list[Any]] = {}
     values: list[tuple[Array, Array]] = []  # a_{l-1} and phi'(z_l) of each layer, for the backward pass

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+INTERRUPTED = 128 + 2  # as shells number SIGINT
 INSTALL = 'pip install "fastinit-kernels[cli]"'
 
 
@@ -20,9 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit status."""
     try:
-        import rich.markup
+        import rich  # noqa: F401
         import typer
-        from rich.console import Console
     except ImportError:
         print(f"the fastinit command needs typer and rich; install them with: {INSTALL}", file=sys.stderr)
         return 1
@@ -30,19 +30,25 @@ def run(arguments: list[str]) -> int:
     from .commands import app
 
     try:
-        return int(app(args=arguments, prog_name="fastinit", standalone_mode=False) or 0)
+        status = int(app(args=arguments, prog_name="fastinit", standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
-        return 130
+        status = INTERRUPTED
     except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-        message = str(error) or type(error).__name__
+        return _refuse(str(error) or type(error).__name__)
     except Exception as error:
         # Typer's own errors: their base class has moved between its versions, the method has not.
         if not hasattr(error, "format_message"):
             raise
-        message = error.format_message()
-    text = " ".join(message.split())
-    Console(stderr=True).print(
-        f"[bold red]error:[/] [red]{rich.markup.escape(text)}[/]", soft_wrap=True, highlight=False
-    )
+        return _refuse(error.format_message())
+    if status == INTERRUPTED:  # which newer Typers return, where older ones raise Abort
+        print("interrupted", file=sys.stderr)
+    return status
+
+
+def _refuse(message: str) -> int:
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(("error: ", "bold red"), (" ".join(message.split()), "red"))
+    Console(stderr=True).print(line, soft_wrap=True)
     return 2

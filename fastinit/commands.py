@@ -24,9 +24,7 @@ app = typer.Typer(
 Seed = Annotated[int, typer.Option(help="Seed of every tensor, 0 to 2^64 - 1.")]
 Params = Annotated[
     list[str] | None,
-    typer.Option(
-        "--param", "-p", metavar="NAME=VALUE", help="Parameter of the scheme, e.g. -p std=0.02. Repeatable."
-    ),
+    typer.Option("--param", "-p", metavar="NAME=VALUE", help="Parameter of the scheme, e.g. -p std=0.02. Repeatable."),
 ]
 
 # Elements drawn between two steps of the progress bar: a few tens of milliseconds.
@@ -49,9 +47,7 @@ def _main(
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path(
-        "fastinit-demo"
-    ),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path("fastinit-demo"),
     seed: Seed = 0,
     pictures: Annotated[bool, typer.Option(help="Write the pictures.")] = True,
 ) -> None:
@@ -74,9 +70,7 @@ def demo(
     for _, result in results:
         console.print(layer_table(result, layers=6, figures=SHORT))
     console.print(summary_table(result for _, result in results))
-    console.print(
-        f"{len(results)} networks probed in {sum(r.seconds for _, r in results):.1f} s", highlight=False
-    )
+    console.print(f"{len(results)} networks probed in {sum(r.seconds for _, r in results):.1f} s", highlight=False)
     if pictures:
         for path in draw(results, output):
             print(path)
@@ -99,9 +93,7 @@ def init(
     dtype: Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")] = "float32",
     seed: Seed = 0,
     name: Annotated[str, typer.Option(help="Name of the tensor; another name, other values.")] = "",
-    layout: Annotated[
-        str, typer.Option(help='"io" (in, out) or "oi" (out, in), or a letter an axis.')
-    ] = "io",
+    layout: Annotated[str, typer.Option(help='"io" (in, out) or "oi" (out, in), or a letter an axis.')] = "io",
     groups: Annotated[int, typer.Option(help="Groups of a grouped convolution.")] = 1,
     param: Params = None,
 ) -> None:
@@ -131,9 +123,7 @@ def _write(path: Path, scheme: str, shape: tuple[int, ...], dtype: str, argument
 
     from . import init as initialise
 
-    empty = initialise(
-        scheme, shape, region=tuple(slice(0, 0) for _ in shape), **arguments
-    )  # checks everything
+    empty = initialise(scheme, shape, region=tuple(slice(0, 0) for _ in shape), **arguments)  # checks everything
     stored = np.dtype(np.uint16) if dtype == "bfloat16" else empty.dtype
     array = open_memmap(path, mode="w+", dtype=stored, shape=shape)
     out = array.view(empty.dtype)
@@ -156,9 +146,7 @@ def probe(
     activation: Annotated[str, typer.Option(help="sigmoid, tanh, relu, gelu, ...")] = "relu",
     depth: Annotated[int, typer.Option(help="Number of layers.")] = 10,
     width: Annotated[int, typer.Option(help="Units a layer.")] = 512,
-    widths: Annotated[
-        str | None, typer.Option(help="Instead: all sizes from the input on, e.g. 784,512,10.")
-    ] = None,
+    widths: Annotated[str | None, typer.Option(help="Instead: all sizes from the input on, e.g. 784,512,10.")] = None,
     batch: Annotated[int, typer.Option(help="Inputs, drawn from N(0, 1).")] = 1024,
     bias: Annotated[float, typer.Option(help="Constant bias.")] = 0.0,
     sigma_w: Annotated[float | None, typer.Option(help="Short for N(0, sigma_w^2 / fan_in) weights.")] = None,
@@ -226,7 +214,7 @@ def _threading_layer() -> str:
     import numba
 
     try:
-        return str(numba.threading_layer())  # type: ignore[attr-defined]
+        return str(numba.threading_layer())
     except ValueError:
         return "none: one thread"
 

@@ -56,9 +56,7 @@ def draw(results: Results, folder: Path) -> Iterator[Path]:
     for depth, width in NETWORKS:
         of_size = [pair for pair in results if (pair[0].depth, pair[0].width) == (depth, width)]
         groups = {
-            name: {
-                experiment.label: result for experiment, result in of_size if experiment.activation == name
-            }
+            name: {experiment.label: result for experiment, result in of_size if experiment.activation == name}
             for name in ACTIVATIONS
         }
         groups = {name: group for name, group in groups.items() if group}

@@ -10,7 +10,7 @@ import numpy as np
 from . import _numpy_engine as engine
 from .initialize import init, normal
 from .network import Network
-from .result import ProbeResult
+from .result import FIGURES, ProbeResult
 from .schemes import Scheme
 from .verdict import judge
 
@@ -27,18 +27,26 @@ def measure(network: Network) -> ProbeResult:
     if network.backward:
         cotangent = normal((network.batch, n[-1]), seed=network.seed, name="cotangent", dtype=dtype)
     layers = [
-        engine.Layer(
-            _weight(network, layer), _bias(network, layer), network.activation, network.parameter, limits
-        )
+        engine.Layer(_weight(network, layer), _bias(network, layer), network.activation, network.parameter, limits)
         for layer, limits in enumerate(network.ranges())
     ]
     figures: dict[str, Any] = engine.run(layers, inputs, cotangent, network.bins, np.dtype(dtype))
     input_q = float(np.mean(np.square(inputs, dtype=np.float64)))
-    verdict, reason = judge(figures, activation=network.activation.name, n_out=n[1:], input_q=input_q)
+    return _result(network, figures, input_q, time.perf_counter() - start)
+
+
+def shorten(whole: ProbeResult, network: Network) -> ProbeResult:
+    """Read the probe of a shallower network, without gradients, off that of a deeper one."""
+    depth = network.depth
+    figures: dict[str, Any] = {name: getattr(whole, name)[:depth] for name in (*FIGURES, "histogram", "bin_edges")}
+    return _result(network, figures, whole.input_q, whole.seconds)
+
+
+def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: float) -> ProbeResult:
+    verdict, reason = judge(figures, activation=network.activation.name, n_out=network.widths[1:], input_q=input_q)
     return ProbeResult(
-        **network.arguments(), **figures, input_q=input_q, verdict=verdict, reason=reason,
-        seconds=time.perf_counter() - start,
-    )  # fmt: skip
+        **network.arguments(), **figures, input_q=input_q, verdict=verdict, reason=reason, seconds=seconds
+    )
 
 
 def _weight(network: Network, layer: int) -> Any:

@@ -66,6 +66,11 @@ class Network:
         return len(self.widths) - 1
 
     @property
+    def work(self) -> int:
+        """Multiplications of the forward pass."""
+        return self.batch * sum(n * m for n, m in pairwise(self.widths))
+
+    @property
     def compute_dtype(self) -> str:
         """Type of the arithmetic: weights of 16 bits are rounded to them and used as float32."""
         return "float64" if self.dtype == "float64" else "float32"
@@ -127,28 +132,27 @@ class Network:
 
 def resolve(
     *,
-    scheme: str | Scheme,
-    activation: str,
-    depth: int,
-    width: int,
-    batch: int,
-    widths: Sequence[int] | None,
-    bias: str | float | Sequence[Any],
-    sigma_b: float,
-    inputs: Any,
-    backward: bool,
-    bins: int,
-    range: tuple[float, float] | None,
-    seed: int | None,
-    dtype: str,
-    weights: Sequence[Any] | None,
-    sigma_w: float | None,
+    scheme: str | Scheme = "he_normal",
+    activation: str = "relu",
+    depth: int = 10,
+    width: int = 512,
+    batch: int = 1024,
+    widths: Sequence[int] | None = None,
+    bias: str | float | Sequence[Any] = "zeros",
+    sigma_b: float = 0.0,
+    inputs: Any = None,
+    backward: bool = True,
+    bins: int = 30,
+    range: tuple[float, float] | None = None,
+    seed: int | None = 0,
+    dtype: str = "float32",
+    weights: Sequence[Any] | None = None,
+    sigma_w: float | None = None,
     **params: Any,
 ) -> Network:
-    """Check every argument of `probe` and complete them."""
+    """Check every argument of `probe`, with its defaults, and complete them."""
     for word in params:
-        if word not in PARAMETERS:
-            raise _unknown_argument(word)
+        check_argument(word)
     phi = get_activation(activation)
     word = phi.parameter or ""
     parameter = phi.resolve(params.get(word) if word else None, argument=word or "param")
@@ -181,10 +185,13 @@ def resolve(
     )
 
 
-def _unknown_argument(word: str) -> TypeError:
+def check_argument(word: str) -> None:
+    """Refuse a keyword that neither `probe` nor any scheme or activation knows."""
+    if word in ARGUMENTS or word in PARAMETERS:
+        return
     near = difflib.get_close_matches(word, [*ARGUMENTS, *PARAMETERS], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return TypeError(f"probe() has no argument {word!r}{hint}")
+    raise TypeError(f"probe() has no argument {word!r}{hint}")
 
 
 def _words_of(scheme: str | Scheme) -> Any:
@@ -203,9 +210,7 @@ def _schemes(
         if scheme not in ("he_normal", "normal"):  # the default, or what it is short for
             raise ValueError(f"argument 'sigma_w' must go with scheme 'normal', got scheme {scheme!r}")
         if params:
-            raise ValueError(
-                f"argument 'sigma_w' must be the scheme's only parameter, got {', '.join(params)}, too"
-            )
+            raise ValueError(f"argument 'sigma_w' must be the scheme's only parameter, got {', '.join(params)}, too")
         schemes = tuple(get_scheme("normal", std=sigma_w / math.sqrt(n)) for n in sizes[:-1])
     for resolved, shape in set(zip(schemes, pairwise(sizes), strict=True)):
         resolved.law(Fans(*shape)).check(Tensor(shape, dtype, 0, "", Layout((0,), (1,))))
@@ -216,18 +221,14 @@ def _one_scheme(scheme: str | Scheme, params: dict[str, Any]) -> Scheme:
     if not isinstance(scheme, Scheme):
         return get_scheme(scheme, **params)
     if params:
-        raise ValueError(
-            f"argument '{next(iter(params))}' must be given to get_scheme, not beside its result"
-        )
+        raise ValueError(f"argument '{next(iter(params))}' must be given to get_scheme, not beside its result")
     return scheme
 
 
 def _check_alone(params: dict[str, Any], sigma_w: float | None) -> None:
     words = [*params, *(["sigma_w"] if sigma_w is not None else [])]
     if words:
-        raise ValueError(
-            f"argument 'weights' must stand alone, without parameters of a scheme, got {', '.join(words)}"
-        )
+        raise ValueError(f"argument 'weights' must stand alone, without parameters of a scheme, got {', '.join(words)}")
 
 
 def _widths(
@@ -239,46 +240,34 @@ def _widths(
             raise ValueError(f"argument 'widths' must be those of weights, {list(sizes)}, got {widths!r}")
     elif widths is not None:
         if isinstance(widths, str) or not isinstance(widths, Sequence | np.ndarray) or len(widths) < 2:
-            raise ValueError(
-                f"argument 'widths' must hold the input's size and that of each layer, got {widths!r}"
-            )
+            raise ValueError(f"argument 'widths' must hold the input's size and that of each layer, got {widths!r}")
         sizes = tuple(check_integer("widths", n, minimum=1) for n in widths)
     else:
         n = check_integer("width", width, minimum=1)
         first = n if inputs is None else inputs.shape[1]
         sizes = (first, *(n,) * check_integer("depth", depth, minimum=1))
     if inputs is not None and inputs.shape[1] != sizes[0]:
-        raise ValueError(
-            f"argument 'inputs' must have {sizes[0]} columns, the first of widths, got {inputs.shape[1]}"
-        )
+        raise ValueError(f"argument 'inputs' must have {sizes[0]} columns, the first of widths, got {inputs.shape[1]}")
     return sizes
 
 
 def _inputs(inputs: Any, compute: Any) -> Array:
     x = _numbers("inputs", inputs, compute)
     if x.ndim != 2 or not x.size:
-        raise ValueError(
-            f"argument 'inputs' must have shape (batch, features), neither of them 0, got {x.shape}"
-        )
+        raise ValueError(f"argument 'inputs' must have shape (batch, features), neither of them 0, got {x.shape}")
     bad = int(x.size - np.isfinite(x).sum())
     if bad:
-        raise ValueError(
-            f"argument 'inputs' must be finite in {np.dtype(compute).name}, got {bad} values that are not"
-        )
+        raise ValueError(f"argument 'inputs' must be finite in {np.dtype(compute).name}, got {bad} values that are not")
     return x
 
 
 def _matrices(weights: Any, dtype: str) -> tuple[Array, ...]:
     if not isinstance(weights, Sequence) or isinstance(weights, str) or not weights:
-        raise TypeError(
-            f"argument 'weights' must be a list of arrays (n_in, n_out), got {type(weights).__name__}"
-        )
+        raise TypeError(f"argument 'weights' must be a list of arrays (n_in, n_out), got {type(weights).__name__}")
     matrices = tuple(_numbers("weights", w, DTYPES[dtype]) for w in weights)
     for layer, w in enumerate(matrices):
         if w.ndim != 2 or not w.size:
-            raise ValueError(
-                f"argument 'weights' must hold arrays (n_in, n_out), got shape {w.shape} in layer {layer}"
-            )
+            raise ValueError(f"argument 'weights' must hold arrays (n_in, n_out), got shape {w.shape} in layer {layer}")
         if layer and len(w) != matrices[layer - 1].shape[1]:
             raise ValueError(
                 f"argument 'weights' must chain: layer {layer} needs n_in = {matrices[layer - 1].shape[1]}, "
@@ -290,9 +279,7 @@ def _matrices(weights: Any, dtype: str) -> tuple[Array, ...]:
 def _bias(bias: Any, sizes: tuple[int, ...], compute: Any) -> float | tuple[Array, ...]:
     if isinstance(bias, str):
         if bias != "zeros":
-            raise ValueError(
-                f"argument 'bias' must be 'zeros', a finite number or a list of arrays, got {bias!r}"
-            )
+            raise ValueError(f"argument 'bias' must be 'zeros', a finite number or a list of arrays, got {bias!r}")
         return 0.0
     if not isinstance(bias, Sequence):
         return check_finite("bias", bias)

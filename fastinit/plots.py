@@ -62,7 +62,7 @@ def plot_probe(result: "ProbeResult", path: str | os.PathLike[str]) -> None:
     layers = choose(result.depth, _MOST_PANELS)
     columns = min(_PER_ROW, len(layers))
     rows = -(-len(layers) // columns)
-    figure = _figure(10.5, 1.75 * rows + 4.1)
+    figure = new_figure(10.5, 1.75 * rows + 4.1)
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.75 * rows + 0.9, 3.2))
     top, bottom = parts
     _heading(top, result)
@@ -72,7 +72,7 @@ def plot_probe(result: "ProbeResult", path: str | os.PathLike[str]) -> None:
     for panel in panels[len(layers) :]:
         panel.set_axis_off()
     _ends(bottom.subplots(1, 2), result)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_histograms(
@@ -92,7 +92,7 @@ def plot_histograms(
         Draw this many layers, evenly chosen.
     """
     shown = choose(next(iter(results.values())).depth, layers)
-    figure = _figure(2.0 * len(shown) + 1.7, 1.3 * len(results) + 0.9)
+    figure = new_figure(2.0 * len(shown) + 1.7, 1.3 * len(results) + 0.9)
     figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", weight="bold")
     panels = figure.subplots(len(results), len(shown), squeeze=False)
     for row, (label, result) in zip(panels, results.items(), strict=True):
@@ -106,12 +106,10 @@ def plot_histograms(
             row[0].text(-0.06, height, words, fontsize=size, color=colour, **place)
     for panel, layer in zip(panels[0], shown, strict=True):
         panel.set_title(f"layer {layer}\n{panel.get_title()}", fontsize=8, color=GREY)
-    _save(figure, path)
+    save(figure, path)
 
 
-def plot_signal(
-    groups: Mapping[str, Mapping[str, "ProbeResult"]], path: str | os.PathLike[str], *, title: str
-) -> None:
+def plot_signal(groups: Mapping[str, Mapping[str, "ProbeResult"]], path: str | os.PathLike[str], *, title: str) -> None:
     """Draw the std of the activations (above) and of the gradients (below) against depth.
 
     Parameters
@@ -124,7 +122,7 @@ def plot_signal(
         Heading of the figure.
     """
     labels = list(dict.fromkeys(label for group in groups.values() for label in group))
-    figure = _figure(3.6 * len(groups) + 0.6, 6.2)
+    figure = new_figure(3.6 * len(groups) + 0.6, 6.2)
     figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", weight="bold")
     panels = figure.subplots(2, len(groups), squeeze=False, sharex="col", sharey="row")
     for column, (heading, group) in zip(panels.T, groups.items(), strict=True):
@@ -142,12 +140,10 @@ def plot_signal(
     figure.legend(
         handles, words, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, handlelength=3.5
     )
-    _save(figure, path)
+    save(figure, path)
 
 
-def _legend(
-    groups: Mapping[str, Mapping[str, "ProbeResult"]], labels: Sequence[str]
-) -> tuple[list[Any], list[str]]:
+def _legend(groups: Mapping[str, Mapping[str, "ProbeResult"]], labels: Sequence[str]) -> tuple[list[Any], list[str]]:
     """Return a line and its words for each label; those that no logarithmic axis can show say so."""
     from matplotlib.lines import Line2D
 
@@ -212,7 +208,7 @@ def _histogram(axes: "Axes", result: "ProbeResult", layer: int, title: str) -> N
     first, _, last = axes.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
-    _plain_frame(axes, "left", "right", "top")
+    plain_frame(axes, "left", "right", "top")
 
 
 def _words(result: "ProbeResult", layer: int) -> str:
@@ -229,9 +225,7 @@ def _words(result: "ProbeResult", layer: int) -> str:
 
 
 def _heading(figure: Any, result: "ProbeResult") -> None:
-    figure.suptitle(
-        f"{result.title}: {result.verdict}", fontsize=12, color=INK, x=0.01, ha="left", weight="bold"
-    )
+    figure.suptitle(f"{result.title}: {result.verdict}", fontsize=12, color=INK, x=0.01, ha="left", weight="bold")
 
 
 def _style(index: int, depth: int) -> dict[str, Any]:
@@ -255,10 +249,11 @@ def _log_axes(*panels: "Axes") -> None:
         axes.grid(True, color=GRID, lw=0.6)
         axes.set_axisbelow(True)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        _plain_frame(axes, "right", "top")
+        plain_frame(axes, "right", "top")
 
 
-def _plain_frame(axes: "Axes", *hidden: str) -> None:
+def plain_frame(axes: "Axes", *hidden: str) -> None:
+    """Leave out the frame's sides that say nothing, and make the others unobtrusive."""
     for side in hidden:
         axes.spines[side].set_visible(False)
     for spine in axes.spines.values():
@@ -271,7 +266,8 @@ def _positive(values: Any) -> Any:
     return np.where(np.isfinite(values) & (values > 0), values, np.nan)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of that size in inches."""
     with needs("matplotlib", extra="plot"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
@@ -279,6 +275,7 @@ def _figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def _save(figure: "Figure", path: str | os.PathLike[str]) -> None:
+def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Write the figure; the file appears whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary)

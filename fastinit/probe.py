@@ -103,4 +103,3 @@ def probe(
             dtype=dtype, weights=weights, sigma_w=sigma_w, **params,
         )
     )  # fmt: skip
-

@@ -98,16 +98,13 @@ _COLUMNS = (
 SHORT = ("mean", "std", "saturated", "distinct", "gradient_std")
 
 
-def layer_table(
-    result: "ProbeResult", layers: int | None = 12, figures: tuple[str, ...] | None = None
-) -> Table:
+def layer_table(result: "ProbeResult", layers: int | None = 12, figures: tuple[str, ...] | None = None) -> Table:
     """Return the per-layer figures of a probe, without the columns that say nothing."""
     shown = choose(result.depth, layers)
     columns = [column for column in _COLUMNS if figures is None or column[0] in figures]
     columns = [column for column in columns if _says_something(column[0], getattr(result, column[0]))]
     rows = tuple(
-        (str(layer), *(_write(getattr(result, name)[layer], kind) for name, _, kind in columns))
-        for layer in shown
+        (str(layer), *(_write(getattr(result, name)[layer], kind) for name, _, kind in columns)) for layer in shown
     )
     note = f"{result.verdict}: {result.reason}"
     return Table(result.title, ("layer", *(heading for _, heading, _ in columns)), rows, note)
@@ -137,9 +134,7 @@ def summary_table(results: Iterable["ProbeResult"]) -> Table:
 
 
 def _label(result: "ProbeResult") -> str:
-    params = ", ".join(
-        f"{key}={value:g}" for key, value in result.params.items() if isinstance(value, float | int)
-    )
+    params = ", ".join(f"{key}={value:g}" for key, value in result.params.items() if isinstance(value, float | int))
     return f"{result.scheme}({params})" if params else result.scheme
 
 
@@ -170,6 +165,4 @@ def needs(package: str, *, extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ImportError(
-            f'this needs {package}; install it with: pip install "fastinit-kernels[{extra}]"'
-        ) from error
+        raise ImportError(f'this needs {package}; install it with: pip install "fastinit-kernels[{extra}]"') from error

@@ -137,8 +137,7 @@ class ProbeResult:
     def title(self) -> str:
         """The network in a few words."""
         params = ", ".join(
-            f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
-            for key, value in self.params.items()
+            f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in self.params.items()
         )
         size = f"{self.depth} x {self.width}" if self.width else "-".join(map(str, self.widths))
         return f"{self.scheme}{f'({params})' if params else ''}, {self.activation}, {size}"
@@ -161,13 +160,11 @@ class ProbeResult:
 
         with needs("pandas", extra="data"):
             import pandas
-        return pandas.DataFrame(
-            {"layer": np.arange(self.depth), **{name: getattr(self, name) for name in FIGURES}}
-        )
+        return pandas.DataFrame({"layer": np.arange(self.depth), **{name: getattr(self, name) for name in FIGURES}})
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as lists, numbers and strings; NaN as None, infinities as "inf" and "-inf"."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ProbeResult":
@@ -211,14 +208,14 @@ class ProbeResult:
         plot_probe(self, path)
 
 
-def _plain(value: Any) -> Any:
-    """Turn arrays and NumPy numbers into what JSON knows. JSON has no NaN and no infinity."""
+def plain(value: Any) -> Any:
+    """Return arrays and NumPy numbers as what JSON knows. JSON has no NaN and no infinity."""
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, float) and not np.isfinite(value):
         return None if np.isnan(value) else str(value)
     return value

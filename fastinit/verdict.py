@@ -111,8 +111,7 @@ def _vanishing(f: Figures, activation: str, n_out: Sequence[int], scale: float) 
     if backward < VANISHING:
         return (
             f"the gradient's std falls from {_number(f['gradient_std'][-1])} in layer {last} to "
-            f"{_number(f['gradient_std'][0])} in layer 0, so the first layers hardly learn"
-            + _alike(f, spread)
+            f"{_number(f['gradient_std'][0])} in layer 0, so the first layers hardly learn" + _alike(f, spread)
         )
     if spread < VANISHING:
         return f"layer {last} says the same whatever the input" + _alike(f, spread)
@@ -136,9 +135,7 @@ def _exploding(f: Figures, activation: str, n_out: Sequence[int], scale: float) 
 
 def _healthy(f: Figures, scale: float) -> str:
     last = len(f["std"]) - 1
-    words = (
-        f"layer {last} has activations of std {_number(f['std'][-1])} for an input of rms {_number(scale)}"
-    )
+    words = f"layer {last} has activations of std {_number(f['std'][-1])} for an input of rms {_number(scale)}"
     if np.isfinite(_backward(f)):
         words += f", and layer 0 gets {_number(_backward(f))} times the gradient of layer {last}"
     return words

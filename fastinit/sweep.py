@@ -1,0 +1,333 @@
+"""Many probes at once: the product of lists of arguments."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .measure import measure, shorten
+from .network import Network, check_argument, resolve
+from .report import needs
+from .result import FIGURES, ProbeResult
+from .store import Store
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+# Beyond this many activations a layer (256 MiB in float32) networks run one after the other, each on all threads:
+# one a thread would need that memory several times over.
+LARGE = 1 << 26
+
+_ONE_VALUE = (str, bytes, dict)
+# Arguments whose single value is a sequence itself; a list of such is a grid's axis.
+_SEQUENCES = ("widths", "range", "weights", "inputs")
+
+
+def sweep(
+    *,
+    executor: Executor | None = None,
+    progress: bool = False,
+    store: str | os.PathLike[str] | None = None,
+    **grid: Any,
+) -> SweepResult:
+    """Probe every combination of lists of arguments.
+
+    Parameters
+    ----------
+    executor
+        Any executor of `concurrent.futures` (processes, a Dask client's, an MPI pool): gets the points, gives the
+        same figures. None: small networks one a thread, large ones one after the other on all threads.
+    progress
+        Show a progress bar on stderr.
+    store
+        File that every finished point is appended to. A rerun with the same grid reads it and computes the rest.
+    **grid
+        Every argument of `probe`, one value or a list (or tuple, range, 1-d array) of values. Where a single value
+        is a list already (`widths`, `range`, `weights`, `inputs`), give a list of such.
+
+    Returns
+    -------
+    SweepResult
+        Points in the order of `itertools.product`, the last argument fastest. After Ctrl-C: what is done.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument of any point is wrong, or the store belongs to another grid; raised before anything is computed.
+
+    Notes
+    -----
+    The figures are those of single probes, bit for bit. Without a backward pass, points that differ in nothing but
+    their depth are computed once, by the deepest.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> swept = fi.sweep(scheme=["he_normal", "xavier_normal"], depth=[2, 20], width=64, batch=32, seed=range(2))
+    >>> swept
+    SweepResult(scheme 2 x depth 2 x seed 2: 8 points)
+    >>> [r.verdict for _, r in swept if r.depth == 20]
+    ['healthy', 'healthy', 'healthy', 'healthy']
+    """
+    axes = {name: _values(name, value) for name, value in grid.items()}
+    if not isinstance(progress, bool):
+        raise TypeError(f"argument 'progress' must be True or False, got {progress!r}")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"argument 'executor' must be an executor of concurrent.futures, got {executor!r}")
+    points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    networks = [resolve(**point) for point in points]
+    kept = Store(store, axes) if store is not None else None
+    results: dict[int, ProbeResult] = dict(kept.done) if kept else {}
+    with _bar(len(points), len(results), progress) as advance:
+
+        def finished(index: int, result: ProbeResult) -> None:
+            results[index] = result
+            if kept:
+                kept.add(index, result)
+            advance()
+
+        jobs = _jobs(points, networks, results)
+        with suppress(KeyboardInterrupt):  # what is done is done, and the result says that it is not all
+            _run(jobs, executor, finished)
+    return SweepResult(
+        {name: tuple(values) for name, values in axes.items()},
+        tuple(results.get(index) for index in range(len(points))),
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SweepResult:
+    """The probes of a grid; iterate over it for (arguments, probe) pairs.
+
+    Parameters
+    ----------
+    grid
+        Argument -> its values.
+    results
+        A probe for each point, in the order of `itertools.product` over the grid; None where the sweep was stopped.
+    """
+
+    grid: dict[str, tuple[Any, ...]]
+    results: tuple[ProbeResult | None, ...]
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """The arguments of each point."""
+        return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point is done."""
+        return None not in self.results
+
+    def __len__(self) -> int:
+        """Number of points that are done."""
+        return sum(result is not None for result in self.results)
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], ProbeResult]]:
+        for point, result in zip(self.points, self.results, strict=True):
+            if result is not None:
+                yield point, result
+
+    def __repr__(self) -> str:
+        axes = " x ".join(f"{name} {len(values)}" for name, values in self.grid.items() if len(values) > 1)
+        count = f"{len(self)} points" if self.complete else f"{len(self)} of {len(self.results)} points"
+        return f"SweepResult({axes + ': ' if axes else ''}{count})"
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a tidy data frame, a row a point and layer: the grid's columns, `layer`, every figure, `verdict`."""
+        with needs("pandas", extra="data"):
+            import pandas
+        done = list(self)
+        depths = [result.depth for _, result in done]
+        columns: dict[str, Any] = {
+            name: _repeat([_label(point[name]) for point, _ in done], depths) for name in self.grid
+        }
+        columns["layer"] = np.concatenate([np.arange(depth) for depth in depths] or [np.arange(0)])
+        for name in FIGURES:
+            columns[name] = np.concatenate([getattr(result, name) for _, result in done] or [np.zeros(0)])
+        columns["verdict"] = _repeat([result.verdict for _, result in done], depths)
+        return pandas.DataFrame(columns)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return a dataset with an axis for each argument of several values and one for the layers.
+
+        NaN stands where there is no such layer, or where the point is not done.
+        """
+        with needs("xarray", extra="data"):
+            import xarray
+        dims = tuple(name for name, values in self.grid.items() if len(values) > 1)
+        shape = tuple(len(self.grid[name]) for name in dims)
+        layers = max((result.depth for _, result in self), default=0)
+        figures = {name: np.full((len(self.results), layers), np.nan) for name in FIGURES}
+        verdicts = np.full(len(self.results), "", dtype=object)
+        for index, result in enumerate(self.results):
+            if result is not None:
+                verdicts[index] = result.verdict
+                for name, values in figures.items():
+                    values[index, : result.depth] = getattr(result, name)
+        variables: dict[str, Any] = {
+            name: ((*dims, "layer"), values.reshape(*shape, layers)) for name, values in figures.items()
+        }
+        variables["verdict"] = (dims, verdicts.reshape(shape))
+        coordinates: dict[str, Any] = {
+            name: [_label(value) for value in values] if name in dims else _label(values[0])
+            for name, values in self.grid.items()
+        }
+        return xarray.Dataset(variables, {**coordinates, "layer": np.arange(layers)})
+
+    def plot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        figure: str = "std",
+        x: str | None = None,
+        y: str | None = None,
+        layer: int = -1,
+    ) -> None:
+        """Draw a heat map of one figure over two arguments, with the line chi = 1.
+
+        Parameters
+        ----------
+        path
+            File to write; its suffix (.png, .svg, .pdf) is the format.
+        figure
+            The figure to show, in each network's layer `layer` (-1: the last).
+        x, y
+            Arguments along the axes; None: the first with several numbers. Over seeds the median is taken; any other
+            argument with several values gets panels of its own.
+        layer
+            Which layer; negative ones count from each network's last.
+        """
+        from .heatmap import plot_sweep
+
+        plot_sweep(self, path, figure=figure, x=x, y=y, layer=layer)
+
+
+def _repeat(values: list[Any], times: list[int]) -> list[Any]:
+    return [value for value, count in zip(values, times, strict=True) for _ in range(count)]
+
+
+def _label(value: Any) -> Any:
+    """Return a value as a cell of a table."""
+    if value is None or isinstance(value, str | int | float | bool | np.generic):
+        return value
+    return f"array {value.shape}" if isinstance(value, np.ndarray) else str(value)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Points that one computation serves: they differ in their depth only."""
+
+    indices: tuple[int, ...]
+    points: tuple[dict[str, Any], ...]
+    work: int
+    large: bool
+
+    def run(self) -> list[tuple[int, ProbeResult]]:
+        """Probe the deepest and read the others off it."""
+        networks = [resolve(**point) for point in self.points]
+        deepest = max(networks, key=lambda network: network.depth)
+        whole = measure(deepest)
+        return [
+            (index, whole if network is deepest else shorten(whole, network))
+            for index, network in zip(self.indices, networks, strict=True)
+        ]
+
+
+def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[int, Any]) -> list[Job]:
+    groups: dict[Any, list[int]] = {}
+    for index, (point, network) in enumerate(zip(points, networks, strict=True)):
+        if index in done:
+            continue
+        # Gradients start from the last layer: with them, another depth is another computation.
+        alone = network.backward or "depth" not in point
+        rest = [id(value) for name, value in point.items() if name != "depth"]
+        groups.setdefault(index if alone else tuple(rest), []).append(index)
+    jobs = []
+    for indices in groups.values():
+        deepest = max((networks[index] for index in indices), key=lambda network: network.depth)
+        large = deepest.batch * max(deepest.widths) > LARGE
+        jobs.append(Job(tuple(indices), tuple(points[index] for index in indices), deepest.work, large))
+    # The longest first: then no thread is left with a long one at the end.
+    return sorted(jobs, key=lambda job: -job.work)
+
+
+def _run(jobs: list[Job], executor: Executor | None, finished: Callable[[int, ProbeResult], None]) -> None:
+    if executor is not None:
+        _submit(jobs, executor, finished)
+        return
+    import numba
+
+    threads = numba.get_num_threads()
+    small = [job for job in jobs if not job.large]
+    if threads > 1 and len(small) >= threads:
+        jobs = [job for job in jobs if job.large]
+        pool = ThreadPoolExecutor(threads, "fastinit-sweep", initializer=numba.set_num_threads, initargs=(1,))
+        with pool:
+            _submit(small, pool, finished)
+    for job in jobs:
+        for index, result in job.run():
+            finished(index, result)
+
+
+def _submit(jobs: list[Job], executor: Executor, finished: Callable[[int, ProbeResult], None]) -> None:
+    """Hand the jobs over and collect them as they end; when interrupted, take back those not begun."""
+    pending: set[Future[list[tuple[int, ProbeResult]]]] = {executor.submit(job.run) for job in jobs}
+    try:
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                for index, result in future.result():
+                    finished(index, result)
+    except BaseException:
+        for future in pending:
+            future.cancel()
+        raise
+
+
+def _values(name: str, value: Any) -> list[Any]:
+    """Return an argument's values: those of a list, or the one."""
+    check_argument(name)
+    if isinstance(value, _ONE_VALUE) or not isinstance(value, Sequence | range | np.ndarray):
+        return [value]
+    if name in _SEQUENCES:
+        if isinstance(value, np.ndarray) or not len(value) or _is_single(name, value):
+            return [value]
+    elif isinstance(value, np.ndarray) and value.ndim == 0:
+        return [value.item()]
+    values = value.tolist() if isinstance(value, np.ndarray) else list(value)
+    if not values:
+        raise ValueError(f"argument '{name}' must hold at least one value, got {value!r}")
+    if name not in _SEQUENCES and len({repr(v) for v in values}) < len(values):
+        raise ValueError(f"argument '{name}' must not repeat a value, got {value!r}")
+    return values
+
+
+def _is_single(name: str, value: Any) -> bool:
+    """Say whether a sequence is one value: widths of numbers, a pair of limits, a list of 2-d arrays."""
+    depth = np.ndim(value[0]) if not isinstance(value[0], list | tuple) else 1 + max(map(np.ndim, value[0]), default=0)
+    return depth < {"widths": 1, "range": 1, "inputs": 2, "weights": 3}[name]
+
+
+@contextmanager
+def _bar(total: int, done: int, wanted: bool) -> Iterator[Callable[[], None]]:
+    """Yield what moves the progress bar on by one point."""
+    if not wanted:
+        yield lambda: None
+        return
+    with needs("rich", extra="cli"):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=total, completed=done)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,254 @@
+"""The command line: its output, its files, its exit codes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import fastinit as fi
+from fastinit import cli, demo
+
+runner = pytest.importorskip("typer.testing").CliRunner()
+
+
+def invoke(*words):
+    from fastinit.commands import app
+
+    return runner.invoke(app, list(map(str, words)), catch_exceptions=False)
+
+
+def fastinit(*words, **options):
+    code = "from fastinit.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, timeout=300, **options
+    )
+
+
+COMMANDS = ["demo", "schemes", "init", "probe", "info"]
+
+
+def test_help_names_every_command():
+    done = invoke("--help")
+    assert done.exit_code == 0
+    assert all(command in done.output for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    done = invoke(command, "--help")
+    assert done.exit_code == 0
+    assert len(done.output.splitlines()) > 4
+
+
+def test_version():
+    assert invoke("--version").output.strip() == f"fastinit {fi.__version__}"
+
+
+def test_schemes_lists_every_name_and_formula():
+    words = " ".join(invoke("schemes").output.split())
+    for name in fi.schemes():
+        assert name in words
+    assert "N(mean, std²)" in words
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_init_writes_what_init_returns(tmp_path, dtype):
+    path = tmp_path / "w.npy"
+    done = invoke("init", "he_normal", "--shape", "30,20", "--dtype", dtype, "--seed", 3, "--name", "a", "-o", path)
+    assert done.exit_code == 0
+    written = np.load(path)
+    expected = fi.init("he_normal", (30, 20), dtype=dtype, seed=3, name="a")
+    assert written.dtype == expected.dtype
+    np.testing.assert_array_equal(written, expected)
+    assert [p.name for p in tmp_path.iterdir()] == ["w.npy"]
+
+
+def test_bfloat16_is_read_back_as_the_command_says(tmp_path):
+    path = tmp_path / "w.npy"
+    done = invoke("init", "normal", "-p", "std=0.02", "--shape", "64x32", "--dtype", "bfloat16", "-o", path)
+    expression = re.search(r"read it with: (.*)", done.output.replace("\n", "")).group(1)
+    read = eval(expression, {"np": np, "ml_dtypes": ml_dtypes})
+    expected = fi.init("normal", (64, 32), std=0.02, dtype="bfloat16", seed=0)
+    assert read.dtype == expected.dtype
+    np.testing.assert_array_equal(read.view(np.uint16), expected.view(np.uint16))
+
+
+def test_a_large_tensor_is_written_in_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastinit.commands._BLOCK", 100)
+    path = tmp_path / "w.npy"
+    assert invoke("init", "sparse", "-p", "nonzeros=4", "--shape", "41,30", "-o", path).exit_code == 0
+    np.testing.assert_array_equal(np.load(path), fi.init("sparse", (41, 30), nonzeros=4, seed=0))
+
+
+def test_parameters_and_layout_reach_the_scheme(tmp_path):
+    path = tmp_path / "w.npy"
+    words = ["--shape", "8,4,3,3", "--layout", "oi", "--groups", 2, "-p", "truncated=true", "-p", "mode=fan_out"]
+    assert invoke("init", "he_normal", *words, "-o", path).exit_code == 0
+    expected = fi.init("he_normal", (8, 4, 3, 3), layout="oi", groups=2, truncated=True, mode="fan_out", seed=0)
+    np.testing.assert_array_equal(np.load(path), expected)
+
+
+def test_probe_prints_saves_and_draws(tmp_path):
+    words = ["--scheme", "normal", "-p", "std=0.01", "--activation", "tanh", "--depth", 5, "--width", 50]
+    files = ["--save", tmp_path / "p.json", "--plot", tmp_path / "p.png"]
+    done = invoke("probe", *words, "--batch", 64, *files)
+    assert done.exit_code == 0
+    assert "vanishing" in done.output
+    loaded = fi.ProbeResult.load(tmp_path / "p.json")
+    expected = fi.probe(scheme="normal", std=0.01, activation="tanh", depth=5, width=50, batch=64)
+    assert loaded.std.tolist() == expected.std.tolist()
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_probe_takes_widths_sigma_and_bias(tmp_path):
+    path = tmp_path / "p.json"
+    words = ["--widths", "6,5,4", "--sigma-w", 1.5, "--sigma-b", 0.1, "--bias", 0.2, "--no-backward"]
+    assert invoke("probe", *words, "--save", path).exit_code == 0
+    values = json.loads(path.read_text())
+    assert (values["widths"], values["params"], values["bias"]) == ([6, 5, 4], {"sigma_w": 1.5}, 0.2)
+    assert values["gradient_std"] == [None, None]
+
+
+def test_info_names_versions_threads_and_the_cache():
+    from fastinit_kernels.jit import cache_folder
+
+    output = invoke("info").output
+    assert fi.__version__ in output
+    assert np.__version__ in output
+    assert str(cache_folder()) in output.replace("\n", "")
+    assert re.search(r"threading layer +(omp|tbb|workqueue|none)", output)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Experiments small enough for a test, every scheme among them."""
+    networks = ((3, 12), (14, 16))
+    monkeypatch.setattr(demo, "BATCH", 20)
+    monkeypatch.setattr(demo, "NETWORKS", networks)
+    experiments = [
+        demo.Experiment(label, activation, *network, arguments)
+        for network in networks
+        for activation in ("tanh", "relu")
+        for label, arguments in demo.SCHEMES.items()
+    ]
+    monkeypatch.setattr(demo, "EXPERIMENTS", tuple(experiments))
+    return experiments
+
+
+def test_demo_prints_every_experiment_and_its_pictures(few, tmp_path):
+    done = invoke("demo", "-o", tmp_path / "new" / "folder")
+    assert done.exit_code == 0
+    words = " ".join(done.output.split())
+    assert words.count("symmetric: all") == 8
+    assert "xavier_normal, tanh, 3 x 12" in words
+    assert "layer mean std saturated distinct grad std" in words
+    assert "24 networks probed" in words
+    written = sorted(p.name for p in (tmp_path / "new" / "folder").iterdir())
+    assert written == sorted(
+        f"{kind}-{size}.png" for size in ("3x12", "14x16") for kind in ("histograms-tanh", "histograms-relu", "signal")
+    )
+    for name in written:
+        assert name in done.output
+
+
+def test_demo_without_pictures_writes_nothing(few, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert invoke("demo", "--no-pictures").exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_experiments_are_those_of_the_articles():
+    assert len(demo.EXPERIMENTS) == 36
+    assert {(e.depth, e.width) for e in demo.EXPERIMENTS} == {(5, 100), (50, 500)}
+    assert {e.activation for e in demo.EXPERIMENTS} == {"sigmoid", "tanh", "relu"}
+    assert demo.BATCH == 1000
+
+
+WRONG = [
+    (["init", "he_norml", "--shape", "3,3", "-o", "w.npy"], "did you mean 'he_normal'?"),
+    (["init", "normal", "--shape", "3,-3", "-o", "w.npy"], "argument 'shape' must hold integers >= 0, got (3, -3)"),
+    (["init", "normal", "--shape", "3,a", "-o", "w.npy"], "argument '--shape' must be integers separated by commas"),
+    (
+        ["init", "normal", "--shape", "3", "-p", "std", "-o", "w.npy"],
+        "argument '--param' must have the form NAME=VALUE",
+    ),
+    (["init", "normal", "--shape", "3", "-p", "sdt=1", "-o", "w.npy"], "argument 'sdt' must be a parameter of scheme"),
+    (["init", "normal", "--shape", "3", "-o", "w.bin"], "argument '--output' must end in .npy, got 'w.bin'"),
+    (["init", "normal", "--shape", "3", "--dtype", "int8", "-o", "w.npy"], "argument 'dtype' must be one of"),
+    (["init", "normal", "--shape", "3", "-o", "missing/w.npy"], "No such file or directory"),
+    (["init", "normal", "-o", "w.npy"], "Missing option '--shape'"),
+    (["probe", "--depth", "0"], "argument 'depth' must be an integer >= 1, got 0"),
+    (["probe", "--depth", "x"], "depth"),
+    (["probe", "--activation", "[red]rleu"], "argument 'activation' must be one of"),
+    (["nonsense"], "nonsense"),
+    (["probe", "--widht", "3"], "--widht"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG, ids=lambda x: str(x)[:40])
+def test_an_error_is_one_line_and_exit_code_2(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("error: ")
+    assert message in printed.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_leave_no_traceback_in_a_process(tmp_path):
+    done = fastinit("init", "normal", "--shape", "3", "-p", "std=-1", "-o", tmp_path / "w.npy")
+    assert done.returncode == 2
+    assert done.stderr == "error: argument 'std' must be a finite number >= 0, got -1.0\n"
+
+
+def test_a_failing_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "w.npy"
+    np.save(path, np.arange(3))
+    assert cli.run(["init", "normal", "--shape", "3", "-p", "std=-1", "-o", str(path)]) == 2
+    np.testing.assert_array_equal(np.load(path), np.arange(3))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_exits_with_130_and_leaves_no_file(tmp_path):
+    code = "from fastinit.cli import main; print('ready', flush=True); main()"
+    words = ["init", "normal", "--shape", "100000,100000", "-o", str(tmp_path / "w.npy")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    deadline = time.monotonic() + 60
+    while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert errors.rstrip().endswith("interrupted")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_typer_or_rich_it_says_what_to_install(missing):
+    code = f"import sys; sys.modules[{missing!r}] = None; from fastinit.cli import main; main(['schemes'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        'the fastinit command needs typer and rich; install them with: pip install "fastinit-kernels[cli]"\n'
+    )
+
+
+def test_the_entry_point_is_installed():
+    command = Path(sys.executable).parent / "fastinit"
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"fastinit {fi.__version__}"
