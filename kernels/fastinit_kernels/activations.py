@@ -104,12 +104,12 @@ def _sigmoid(f: Functions) -> Any:
 
 
 def _tanh(f: Functions) -> Any:
-    decay, with_sign, (one, two, four) = f.decay, f.with_sign, (f.real(c) for c in (1, 2, 4))
+    decay, with_sign, one, four = f.decay, f.with_sign, f.real(1), f.real(4)
 
     @inline
     def both(z: Any, p: Any) -> Any:
         e, em1 = decay(z + z)
-        inverse = one / (two + em1)
+        inverse = one / (one + e)
         return with_sign(em1 * inverse, z), four * e * inverse * inverse
 
     return both
