@@ -1,0 +1,367 @@
+"""Sweeps: the figures of single probes whatever computes them, and a store that loses nothing."""
+
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import fastinit as fi
+from fastinit.result import FIGURES
+from fastinit.sweep import Job, sweep
+
+GRID = {
+    "scheme": ["he_normal", "xavier_uniform"],
+    "activation": ["tanh", "relu"],
+    "depth": [1, 4],
+    "width": 12,
+    "batch": 10,
+    "seed": range(2),
+}
+
+
+def figures(result):
+    values = result.to_dict()
+    del values["seconds"]
+    return values
+
+
+def singles(grid):
+    return [figures(fi.probe(**point)) for point in sweep(**{**grid}).points]
+
+
+@pytest.mark.parametrize("backward", [True, False])
+def test_the_figures_are_those_of_single_probes(backward):
+    swept = sweep(**GRID, backward=backward)
+    assert len(swept) == 16
+    assert swept.complete
+    for point, result in swept:
+        assert figures(result) == figures(fi.probe(**point))
+
+
+def test_points_come_in_the_order_of_the_product():
+    swept = sweep(width=[4, 5], seed=[7, 8], depth=2, batch=3)
+    assert [(p["width"], p["seed"]) for p, _ in swept] == [(4, 7), (4, 8), (5, 7), (5, 8)]
+    assert [(r.width, r.seed) for _, r in swept] == [(4, 7), (4, 8), (5, 7), (5, 8)]
+
+
+# Spawned: a child that was forked from a process with threads of its own is another test's subject.
+SPAWN = multiprocessing.get_context("spawn")
+POOLS = {"threads": lambda: ThreadPoolExecutor(3), "processes": lambda: ProcessPoolExecutor(2, mp_context=SPAWN)}
+
+
+@pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
+def test_any_executor_gives_the_same_figures(pool):
+    grid = {**GRID, "scheme": ["he_normal"]}
+    alone = sweep(**grid)
+    with pool() as executor:
+        pooled = sweep(executor=executor, **grid)
+    assert [figures(r) for _, r in pooled] == [figures(r) for _, r in alone]
+
+
+def test_points_that_share_a_prefix_are_computed_once(monkeypatch):
+    jobs = []
+    run = Job.run
+    monkeypatch.setattr(Job, "run", lambda self: jobs.append(self.indices) or run(self))
+    grid = {"depth": [1, 5, 3], "seed": [0, 1], "width": 8, "batch": 6}
+    swept = sweep(**grid, backward=False)
+    assert sorted(jobs) == [(0, 2, 4), (1, 3, 5)]
+    assert [r.depth for _, r in swept] == [1, 1, 5, 5, 3, 3]
+    jobs.clear()
+    sweep(**grid)  # gradients begin at the last layer: nothing is shared
+    assert len(jobs) == 6
+
+
+def test_large_networks_run_one_after_the_other(monkeypatch):
+    monkeypatch.setattr("fastinit.sweep.LARGE", 100)
+    threads = set()
+    run = Job.run
+    monkeypatch.setattr(Job, "run", lambda self: threads.add(threading.current_thread().name) or run(self))
+    large = sweep(width=[20, 21, 22, 23], batch=10, depth=2)
+    assert threads == {threading.main_thread().name}
+    monkeypatch.undo()
+    assert [figures(r) for _, r in large] == [figures(r) for _, r in sweep(width=[20, 21, 22, 23], batch=10, depth=2)]
+
+
+def test_the_users_threads_are_left_as_they_were():
+    import numba
+
+    before = numba.get_num_threads()
+    sweep(**GRID)
+    assert numba.get_num_threads() == before
+
+
+def test_tidy_rows():
+    swept = sweep(**GRID)
+    frame = swept.to_pandas()
+    assert list(frame.columns) == [*GRID, "layer", *FIGURES, "verdict"]
+    assert len(frame) == 8 * 1 + 8 * 4
+    row = frame[(frame.scheme == "he_normal") & (frame.activation == "relu") & (frame.depth == 4) & (frame.seed == 1)]
+    assert row.layer.tolist() == [0, 1, 2, 3]
+    single = fi.probe(scheme="he_normal", activation="relu", depth=4, width=12, batch=10, seed=1)
+    np.testing.assert_array_equal(row["std"], single.std)
+
+
+def test_labelled_axes():
+    data = sweep(**GRID).to_xarray()
+    assert dict(data.sizes) == {"scheme": 2, "activation": 2, "depth": 2, "seed": 2, "layer": 4}
+    assert data.width == 12
+    single = fi.probe(scheme="xavier_uniform", activation="tanh", depth=1, width=12, batch=10, seed=1)
+    at = data.sel(scheme="xavier_uniform", activation="tanh", depth=1, seed=1)
+    assert at["std"].values[0] == single.std[0]
+    assert np.isnan(at["std"].values[1:]).all()
+    assert at["verdict"].item() == single.verdict
+
+
+def test_arguments_that_are_sequences_themselves():
+    widths = sweep(widths=[4, 5, 6], batch=3, seed=[0, 1])
+    assert [r.widths for _, r in widths] == [(4, 5, 6)] * 2
+    assert len(sweep(widths=[[4, 5], [4, 6, 7]], batch=3)) == 2
+    assert len(sweep(range=(0, 1), depth=1, width=3, batch=3)) == 1
+    assert len(sweep(range=[(0, 1), (-1, 1), None], depth=1, width=3, batch=3)) == 3
+    x = np.ones((3, 4))
+    assert len(sweep(inputs=x, depth=1, width=3)) == 1
+    assert len(sweep(inputs=[x, 2 * x], depth=1, width=3)) == 2
+    w = [np.ones((4, 2))]
+    assert len(sweep(weights=w, batch=3)) == 1
+    swept = sweep(weights=[w, [2 * w[0]]], batch=3, seed=[0, 1])
+    assert len(swept) == 4
+    assert len(swept.to_pandas()) == 4
+    assert len(sweep(seed=np.arange(3), depth=1, width=3, batch=3)) == 3
+
+
+def test_no_lists_is_one_point():
+    swept = sweep(depth=1, width=3, batch=3)
+    assert repr(swept) == "SweepResult(1 points)"
+    assert swept.to_xarray()["std"].shape == (1,)
+
+
+REFUSED = [
+    ({"widht": [3]}, TypeError, "probe() has no argument 'widht'; did you mean 'width'?"),
+    ({"width": [3, 0]}, ValueError, "argument 'width' must be an integer >= 1, got 0"),
+    ({"scheme": ["he_normal", "nrmal"]}, ValueError, "did you mean 'normal'?"),
+    ({"seed": []}, ValueError, "argument 'seed' must hold at least one value, got []"),
+    ({"seed": [1, 1]}, ValueError, "argument 'seed' must not repeat a value, got [1, 1]"),
+    ({"executor": 3}, TypeError, "argument 'executor' must be an executor of concurrent.futures, got 3"),
+    ({"progress": 1}, TypeError, "argument 'progress' must be True or False, got 1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "words"), REFUSED, ids=str)
+def test_a_wrong_argument_is_refused_before_anything_is_computed(arguments, error, words, tmp_path, monkeypatch):
+    monkeypatch.setattr(Job, "run", lambda self: pytest.fail("computed"))
+    path = tmp_path / "sweep.jsonl"
+    with pytest.raises(error) as caught:
+        sweep(**{"depth": 1, "batch": 3, "store": path, **arguments})
+    assert words in str(caught.value)
+    assert not path.exists()
+
+
+def count_jobs(monkeypatch):
+    jobs = []
+    run = Job.run
+    monkeypatch.setattr(Job, "run", lambda self: jobs.append(self.indices) or run(self))
+    return jobs
+
+
+def test_a_rerun_reads_the_store(tmp_path, monkeypatch):
+    path = tmp_path / "sweep.jsonl"
+    first = sweep(store=path, **GRID)
+    jobs = count_jobs(monkeypatch)
+    second = sweep(store=path, **GRID)
+    assert jobs == []
+    assert [figures(r) for _, r in second] == [figures(r) for _, r in first]
+    lines = path.read_text().splitlines()
+    assert len(lines) == 17
+    assert all(json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize("cut", [1, 10, 1000])
+def test_a_cut_off_last_line_is_repaired(tmp_path, monkeypatch, cut):
+    path = tmp_path / "sweep.jsonl"
+    first = sweep(store=path, **GRID)
+    os.truncate(path, path.stat().st_size - cut)
+    jobs = count_jobs(monkeypatch)
+    with pytest.warns(RuntimeWarning, match=r"the last line of .* was cut off") as caught:
+        second = sweep(store=path, **GRID)
+    assert caught[0].filename == __file__
+    assert len(jobs) == 1
+    assert [figures(r) for _, r in second] == [figures(r) for _, r in first]
+    assert [figures(r) for _, r in sweep(store=path, **GRID)] == [figures(r) for _, r in first]
+
+
+def test_a_whole_but_senseless_last_line_is_repaired(tmp_path):
+    path = tmp_path / "sweep.jsonl"
+    sweep(store=path, **GRID)
+    with open(path, "a") as file:
+        file.write('{"point": 1, "resu\n')
+    with pytest.warns(RuntimeWarning, match="was cut off"):
+        assert sweep(store=path, **GRID).complete
+
+
+def test_damage_in_the_middle_is_an_error_that_changes_nothing(tmp_path):
+    path = tmp_path / "sweep.jsonl"
+    sweep(store=path, **GRID)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3][:50] + b"\n"
+    path.write_bytes(b"".join(lines))
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"undamaged before its last line, got .* with line 4 unreadable"):
+        sweep(store=path, **GRID)
+    assert path.read_bytes() == before
+
+
+def test_another_grids_store_is_an_error_that_changes_nothing(tmp_path):
+    path = tmp_path / "sweep.jsonl"
+    sweep(store=path, **GRID)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"must belong to this grid, got .*, written with other values of seed"):
+        sweep(store=path, **{**GRID, "seed": range(3)})
+    with pytest.raises(ValueError, match="written with other values of sigma_b"):
+        sweep(store=path, **GRID, sigma_b=0.1)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"hello", b"{}\n", b"[1]\n", b"\x00\xff\n"])
+def test_a_file_that_is_no_store_is_left_alone(tmp_path, content):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="argument 'store' must be a sweep's file"):
+        sweep(store=path, **GRID)
+    assert path.read_bytes() == content
+
+
+def test_an_arrays_content_is_part_of_the_grid(tmp_path):
+    path = tmp_path / "sweep.jsonl"
+    x = np.ones((3, 4))
+    sweep(store=path, inputs=x, depth=1, width=3)
+    sweep(store=path, inputs=x.copy(), depth=1, width=3)
+    with pytest.raises(ValueError, match="other values of inputs"):
+        sweep(store=path, inputs=2 * x, depth=1, width=3)
+
+
+SLOW = """
+import sys, time
+import fastinit.sweep as module
+run = module.Job.run
+def slow(self):
+    time.sleep(0.2)
+    return run(self)
+module.Job.run = slow
+result = module.sweep(store=sys.argv[1], depth=1, width=4, batch=3, seed=range(40))
+print(len(result), result.complete, repr(result))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_sweep_loses_no_point(tmp_path, number):
+    path = tmp_path / "sweep.jsonl"
+    process = subprocess.Popen([sys.executable, "-c", SLOW, path], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (path.exists() and path.read_bytes().count(b"\n") > 4):
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    done = path.read_bytes().count(b"\n") - 1
+    assert 4 <= done < 40
+    if number == signal.SIGINT:
+        assert process.returncode == 0
+        assert output.split()[1] == "False"
+        assert int(output.split()[0]) == done
+        assert f"{done} of 40 points" in output
+    resumed = sweep(store=path, depth=1, width=4, batch=3, seed=range(40))
+    assert resumed.complete
+    assert [figures(r) for _, r in resumed] == [figures(fi.probe(**p)) for p, _ in resumed]
+
+
+class Interrupted(concurrent.futures.Executor):
+    """Runs two jobs, then is interrupted."""
+
+    def __init__(self):
+        self.count = 0
+        self.cancelled = 0
+
+    def submit(self, function):
+        future = concurrent.futures.Future()
+        self.count += 1
+        if self.count <= 2:
+            future.set_result(function())
+        elif self.count == 3:
+            future.set_exception(KeyboardInterrupt())
+        return future
+
+
+def test_an_interrupted_sweep_returns_what_is_done():
+    swept = sweep(executor=Interrupted(), depth=1, width=4, batch=3, seed=range(6))
+    assert not swept.complete
+    assert len(swept) <= 2
+    frame = swept.to_pandas()
+    assert len(frame) == len(swept)
+    assert int(np.isfinite(swept.to_xarray()["std"].values).sum()) == len(swept)
+
+
+def test_progress_shows_on_stderr(capsys):
+    sweep(progress=True, depth=1, width=4, batch=3, seed=range(3))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "3/3" in printed.err
+
+
+def test_heat_maps(tmp_path):
+    swept = sweep(
+        activation=["tanh", "relu"], sigma_w=[0.5, 1.0, 2.0], depth=[1, 5, 10], width=16, batch=8, seed=range(2),
+        backward=False,
+    )  # fmt: skip
+    for name, keywords in {
+        "a.png": {},
+        "b.svg": {"figure": "dead", "x": "depth", "y": "sigma_w", "layer": 0},
+        "c.pdf": {"figure": "gradient_std"},
+    }.items():
+        swept.plot(tmp_path / name, **keywords)
+        assert (tmp_path / name).stat().st_size > 3000
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"),
+    [
+        ({"figure": "sdt"}, "did you mean 'std'?"),
+        ({"x": "sigma"}, "argument 'x' must be one of"),
+        ({"x": "depth", "y": "depth"}, "argument 'y' must differ from x, got 'depth'"),
+    ],
+)
+def test_a_wrong_heat_map_is_refused(tmp_path, keywords, words):
+    swept = sweep(sigma_w=[1.0, 2.0], depth=[1, 2], width=4, batch=4)
+    with pytest.raises(ValueError, match="argument") as caught:
+        swept.plot(tmp_path / "a.png", **keywords)
+    assert words in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_heat_map_needs_two_arguments(tmp_path):
+    with pytest.raises(ValueError, match="argument 'y' must name an argument with several numbers"):
+        sweep(depth=[1, 2], width=4, batch=4).plot(tmp_path / "a.png")
+
+
+def test_the_heat_map_shows_the_figures_and_the_line_where_chi_is_1(monkeypatch):
+    from fastinit import heatmap
+
+    pages = []
+    monkeypatch.setattr(heatmap, "save", lambda page, path: pages.append(page))
+    swept = sweep(activation="relu", sigma_w=[1.0, 2.0], depth=[3, 9], width=64, batch=16, backward=False)
+    swept.plot("unused.png")
+    axes = pages[0].axes[0]
+    shown = axes.collections[0].get_array()
+    expected = [[fi.probe(sigma_w=s, depth=d, width=64, batch=16).std[-1] for s in (1.0, 2.0)] for d in (3, 9)]
+    np.testing.assert_array_equal(np.asarray(shown).reshape(2, 2), expected)
+    # chi = sigma_w^2 / 2 for ReLU, so that chi = 1 lies between 1 and 2.
+    vertices = np.concatenate([path.vertices for path in axes.collections[1].get_paths()])
+    assert ((vertices[:, 0] > 0.5) & (vertices[:, 0] < 1.5)).all()
