@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ import processes
 from peers import PEERS, Work
 
 import fastinit as fi
+from fastinit.sweep import sweep
 
 
 @dataclass(frozen=True)
@@ -188,26 +189,30 @@ def probes(small: bool, threads: int) -> list[Case]:
 
 
 def sweeps(small: bool, threads: int) -> list[Case]:
-    """Many small networks, against the same loop around the loop in NumPy."""
-    if not hasattr(fi, "sweep"):
-        return []
-    points, size = (4, (64, 32, 3)) if small else (64, (256, 100, 10))
-    batch, width, depth = size
+    """Many small networks, a time a point, against a loop over the loop in NumPy."""
+    batch, width, depth, seeds = (64, 32, 4, 2) if small else (256, 100, 10, 64)
+    depths = list(range(1, depth + 1))
 
-    def ours() -> Work:
-        return lambda: fi.sweep(
-            scheme="xavier_normal", activation="tanh", depth=depth, width=width, batch=batch, backward=False,
-            seed=list(range(points)),
+    def ours(depths: Sequence[int], seeds: int) -> Work:
+        return lambda: sweep(
+            scheme="xavier_normal", activation="tanh", width=width, batch=batch, backward=False, depth=depths,
+            seed=range(seeds),
         )  # fmt: skip
 
-    def loop() -> Work:
-        point = peers.numpy_probe(batch, width, depth)
-        return lambda: [point() for _ in range(points)]
+    def loop(depths: Sequence[int], seeds: int) -> Work:
+        points = [peers.numpy_probe(batch, width, depth) for depth in depths for _ in range(seeds)]
+        return lambda: [point() for point in points]
+
+    def case(what: str, depths: Sequence[int], seeds: int, headline: bool) -> Case:
+        return Case(
+            f"a point of a sweep, 256 x 100 x 100, {what}", "the loop in NumPy", partial(ours, depths, seeds),
+            partial(loop, depths, seeds), elements=seeds * len(depths), headline=headline,
+        )  # fmt: skip
 
     return [
-        Case(f"sweep, {points} points of 10 layers 256 x 100 x 100, a point", "the loop in NumPy", ours, loop,
-             elements=points, headline=True)
-    ]  # fmt: skip
+        case("10 layers, 64 seeds", [depth], seeds, headline=True),
+        case("1 to 10 layers, 8 seeds", depths, max(seeds // 8, 1), headline=False),
+    ]
 
 
 def orthogonal(small: bool, threads: int) -> list[Case]:

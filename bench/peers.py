@@ -126,11 +126,7 @@ def _jax(law: str, dtype: str, size: int, threads: int) -> Work:
     jax = load("jax")
     key = jax.random.key(0)
     bounds = (-2.0, 2.0) if law == "truncated_normal" else ()
-
-    @jax.jit
-    def draw(key: Any) -> Any:
-        return getattr(jax.random, law)(key, *bounds, shape=(size,), dtype=dtype)
-
+    draw = jax.jit(lambda key: getattr(jax.random, law)(key, *bounds, shape=(size,), dtype=dtype))
     return lambda: draw(key).block_until_ready()
 
 

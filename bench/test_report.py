@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import report
 from cases import Case, Target, cases
@@ -55,6 +57,17 @@ def test_one_comparison_end_to_end(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_such_comparison(capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main(["--only", "nothing of the kind"]) == 2
     assert "nothing of the kind" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_skipped_or_refused(
+    require: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASTINIT_REQUIRE_OPTIONAL", raising=False)
+    with pytest.raises(pytest.skip.Exception):
+        require("no_such_library")
+    monkeypatch.setenv("FASTINIT_REQUIRE_OPTIONAL", "1")
+    with pytest.raises(pytest.fail.Exception, match="no_such_library is not installed"):
+        require("no_such_library")
 
 
 def test_names_are_unique() -> None:
