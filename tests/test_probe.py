@@ -1,6 +1,7 @@
 """The probe: its figures against NumPy, its verdicts against the founding articles, its errors."""
 
 import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 import fastinit as fi
 from fastinit.demo import EXPERIMENTS
+from fastinit.network import ARGUMENTS, resolve
 from fastinit.result import FIGURES
 
 SMALL = {"depth": 3, "width": 24, "batch": 40}
@@ -284,19 +286,19 @@ REFUSED = [
     ({"bias": [np.zeros(3)]}, ValueError, "argument 'bias' must hold one array a layer, of [512"),
     ({"seed": -1}, ValueError, "argument 'seed' must be an integer >= 0, got -1"),
     ({"seed": 2**64}, ValueError, "argument 'seed' must be an integer in [0, 2**64), got 18446744073709551616"),
-    ({"dtype": "int8"}, ValueError, "argument 'dtype' must be one of bfloat16, float16, float32, float64, got 'int8'"),
+    ({"dtype": "int8"}, ValueError, "argument 'dtype' must be one of bfloat16, float16, float32, float64, got"),
     ({"backward": "yes"}, TypeError, "argument 'backward' must be True or False, got 'yes'"),
     ({"inputs": np.array([[np.nan, 1.0]])}, ValueError, "argument 'inputs' must be finite in float32, got 1 values"),
-    ({"inputs": np.zeros((0, 3))}, ValueError, "argument 'inputs' must have shape (batch, features), neither of them 0"),
+    ({"inputs": np.zeros((0, 3))}, ValueError, "argument 'inputs' must have shape (batch, features), neither of them"),
     ({"inputs": np.zeros(3)}, ValueError, "argument 'inputs' must have shape (batch, features), neither of them 0"),
     ({"inputs": [["a"]]}, TypeError, "argument 'inputs' must hold real numbers, got dtype <U1"),
     ({"inputs": np.ones((2, 3)), "widths": [4, 4]}, ValueError, "argument 'inputs' must have 4 columns, the first of"),
     ({"weights": []}, TypeError, "argument 'weights' must be a list of arrays (n_in, n_out), got list"),
-    ({"weights": np.ones((2, 2))}, TypeError, "argument 'weights' must be a list of arrays (n_in, n_out), got ndarray"),
-    ({"weights": [np.ones(2)]}, ValueError, "argument 'weights' must hold arrays (n_in, n_out), got shape (2,) in lay"),
-    ({"weights": [np.ones((2, 3))] * 2}, ValueError, "argument 'weights' must chain: layer 1 needs n_in = 3, got shape"),
-    ({"weights": [np.ones((2, 2))], "gain": 2.0}, ValueError, "argument 'weights' must stand alone, without parameters"),
-    ({"weights": [np.ones((2, 2))], "widths": [2, 3]}, ValueError, "argument 'widths' must be those of weights, [2, 2]"),
+    ({"weights": np.ones((2, 2))}, TypeError, "argument 'weights' must be a list of arrays (n_in, n_out), got nd"),
+    ({"weights": [np.ones(2)]}, ValueError, "argument 'weights' must hold arrays (n_in, n_out), got shape (2,)"),
+    ({"weights": [np.ones((2, 3))] * 2}, ValueError, "argument 'weights' must chain: layer 1 needs n_in = 3, got"),
+    ({"weights": [np.ones((2, 2))], "gain": 2.0}, ValueError, "argument 'weights' must stand alone, without"),
+    ({"weights": [np.ones((2, 2))], "widths": [2, 3]}, ValueError, "argument 'widths' must be those of weights, [2"),
     ({"activation": "leaky_relu", "negative_slope": np.nan}, ValueError, "argument 'negative_slope' must be a finite"),
 ]  # fmt: skip
 
@@ -310,6 +312,12 @@ def test_a_wrong_argument_is_named_before_anything_is_drawn(arguments, error, wo
     with pytest.raises(error) as caught:
         fi.probe(**arguments)
     assert words in str(caught.value)
+
+
+def test_the_defaults_stand_in_two_places_and_agree():
+    ours = {p.name: p.default for p in inspect.signature(fi.probe).parameters.values()}
+    assert ours == {p.name: p.default for p in inspect.signature(resolve).parameters.values()}
+    assert tuple(ours)[:-1] == ARGUMENTS
 
 
 def test_every_argument_is_recorded():
