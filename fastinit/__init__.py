@@ -5,6 +5,8 @@ Nothing here loads Numba, a plotting library or a framework; what needs one load
 
 from . import theory as theory
 from .activations import gain as gain
+from .advice import Recommendation as Recommendation
+from .advice import recommend as recommend
 from .fans import Fans as Fans
 from .fans import fans as fans
 from .initialize import init as init
@@ -16,5 +18,7 @@ from .result import ProbeResult as ProbeResult
 from .schemes import Scheme as Scheme
 from .schemes import get_scheme as get_scheme
 from .schemes import schemes as schemes
+from .sweep import SweepResult as SweepResult
+from .sweep import sweep as sweep
 
 __version__ = "0.1.0"
