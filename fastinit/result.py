@@ -66,7 +66,7 @@ class ProbeResult:
     """Parameters of the scheme and of the activation."""
 
     input_q: float
-    """Mean square of the input."""
+    """Mean square of the input; 1 where it is drawn."""
     mean: Array
     """Mean of a_l over batch and units."""
     std: Array
