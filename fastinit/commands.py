@@ -31,6 +31,18 @@ Params = Annotated[
 _BLOCK = 1 << 25
 
 
+# Columns of a terminal that takes a table of every figure.
+_WIDE = 110
+
+
+def _show(table: Table) -> None:
+    """Print for a person in a terminal, or whole lines for a file and a pipe."""
+    if Console().is_terminal:
+        Console().print(table)
+    else:
+        print(table, end="\n\n")
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"fastinit {__version__}")
@@ -59,7 +71,6 @@ def demo(
     """
     from .demo import EXPERIMENTS, draw
 
-    console = Console()
     results = []
     with _progress() as progress:
         task = progress.add_task("probing", total=len(EXPERIMENTS))
@@ -68,9 +79,9 @@ def demo(
             results.append((experiment, experiment.run(seed)))
             progress.advance(task)
     for _, result in results:
-        console.print(layer_table(result, layers=6, figures=SHORT))
-    console.print(summary_table(result for _, result in results))
-    console.print(f"{len(results)} networks probed in {sum(r.seconds for _, r in results):.1f} s", highlight=False)
+        _show(layer_table(result, layers=6, figures=SHORT))
+    _show(summary_table((experiment.label, result) for experiment, result in results))
+    print(f"{len(results)} networks probed in {sum(r.seconds for _, r in results):.1f} s")
     if pictures:
         for path in draw(results, output):
             print(path)
@@ -82,7 +93,7 @@ def schemes() -> None:
     from . import schemes as all_schemes
 
     rows = tuple(all_schemes().items())
-    Console().print(Table("", ("scheme", "formula"), rows, left=frozenset({"scheme", "formula"})))
+    _show(Table("", ("scheme", "formula"), rows, left=frozenset({"scheme", "formula"})))
 
 
 @app.command()
@@ -172,7 +183,8 @@ def probe(
         scheme=scheme, activation=activation, depth=depth, width=width, batch=batch, bias=bias or "zeros",
         sigma_b=sigma_b, backward=backward, bins=bins, seed=seed, dtype=dtype, **arguments,
     )  # fmt: skip
-    Console().print(result.table(layers))
+    figures = SHORT if Console().is_terminal and Console().width < _WIDE else None
+    _show(layer_table(result, layers, figures))
     if save is not None:
         result.save(save)
         print(save)

@@ -51,6 +51,7 @@ def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: 
 
 def _forward(network: Network) -> dict[str, Any]:
     from fastinit_kernels import forward
+    from fastinit_kernels.gemm import CHUNK
 
     ranges = network.ranges()
     phi = network.activation
@@ -67,7 +68,7 @@ def _forward(network: Network) -> dict[str, Any]:
         for layer, law in enumerate(network.laws())
     ]
     dtype = np.dtype(network.compute_dtype)
-    rows = max(1, _ACTIVATIONS // max(network.widths) // forward.CHUNK) * forward.CHUNK
+    rows = max(1, _ACTIVATIONS // max(network.widths) // CHUNK) * CHUNK
     plan = forward.Plan(layers, _input(network), network.batch, network.bins, dtype, block_rows=rows)
     plan.run(forward.forward_kernel(phi.name, dtype))
     figures = plan.figures()
@@ -80,7 +81,7 @@ def _input(network: Network) -> Source:
 
     if network.inputs is not None:
         return Source(array=network.inputs)
-    return _source(network, Normal(0.0, 1.0), "input")
+    return _drawn(network, Normal(0.0, 1.0), "input")
 
 
 def _weight(network: Network, layer: int, law: Law | Any) -> Source:
@@ -94,14 +95,19 @@ def _weight(network: Network, layer: int, law: Law | Any) -> Source:
     return Source(array=_weights_of(network, layer))
 
 
-def _source(network: Network, law: Law | Any, name: str) -> Any:
+def _source(network: Network, law: Law | Any, name: str) -> Source | None:
+    """Return the source of a tensor whose elements are independent of each other."""
     from fastinit_kernels.sources import Source
 
     if isinstance(law, Constant):
         return Source.constant(law.value)
-    if isinstance(law, Sampled):
-        return Source(law.kernel, philox_key(network.seed, name), law.parameters(network.compute_dtype))
-    return None
+    return _drawn(network, law, name) if isinstance(law, Sampled) else None
+
+
+def _drawn(network: Network, law: Sampled, name: str) -> Source:
+    from fastinit_kernels.sources import Source
+
+    return Source(law.kernel, philox_key(network.seed, name), law.parameters(network.compute_dtype))
 
 
 def _bias(network: Network, layer: int) -> Source | None:
@@ -110,7 +116,7 @@ def _bias(network: Network, layer: int) -> Source | None:
     if not isinstance(network.bias, float):
         return Source(array=network.bias[layer])
     if network.sigma_b > 0:
-        return _source(network, Normal(network.bias, network.sigma_b), f"layer.{layer}.bias")  # type: ignore[no-any-return]
+        return _drawn(network, Normal(network.bias, network.sigma_b), f"layer.{layer}.bias")
     return Source.constant(network.bias) if network.bias else None
 
 
@@ -138,8 +144,8 @@ def _backward(network: Network) -> dict[str, Any]:
         if not isinstance(network.bias, float):
             biases.append(network.bias[layer])
         elif network.sigma_b > 0:
-            law = {"mean": network.bias, "std": network.sigma_b}
-            biases.append(normal((n[layer + 1],), seed=seed, name=f"layer.{layer}.bias", dtype=dtype, **law))
+            name, std = f"layer.{layer}.bias", network.sigma_b
+            biases.append(normal((n[layer + 1],), mean=network.bias, std=std, seed=seed, name=name, dtype=dtype))
         else:
             biases.append(np.dtype(dtype).type(network.bias))
     weights = [_weights_of(network, layer) for layer in range(network.depth)]

@@ -61,7 +61,7 @@ class Table:
         table = RichTable(
             title=Text(self.title) if self.title else None,
             caption=_coloured(self.note) if self.note else None,
-            title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
+            title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False,
         )  # fmt: skip
         for name in self.columns:
             table.add_column(name, justify="left" if name in self.left else "right", overflow="fold")
@@ -110,32 +110,17 @@ def layer_table(result: "ProbeResult", layers: int | None = 12, figures: tuple[s
     return Table(result.title, ("layer", *(heading for _, heading, _ in columns)), rows, note)
 
 
-def summary_table(results: Iterable["ProbeResult"]) -> Table:
-    """Return one line a probe: its two ends and its verdict."""
+def summary_table(results: Iterable[tuple[str, "ProbeResult"]]) -> Table:
+    """Return one line a labelled probe: both ends of its signal and of its gradient, and its verdict."""
     rows = tuple(
         (
-            _label(r), r.activation, f"{r.depth} x {r.width}" if r.width else "-".join(map(str, r.widths)),
-            _write(r.std[0], "number"), _write(r.std[-1], "number"), _write(r.gradient_std[0], "number"),
-            _write(r.gradient_std[-1], "number"), r.verdict,
+            label, f"{r.depth}x{r.width} {r.activation}" if r.width else f"{r.widths} {r.activation}",
+            f"{r.std[0]:.2g} → {r.std[-1]:.2g}", f"{r.gradient_std[0]:.2g} ← {r.gradient_std[-1]:.2g}", r.verdict,
         )
-        for r in results
+        for label, r in results
     )  # fmt: skip
-    columns = (
-        "scheme",
-        "activation",
-        "network",
-        "std, first",
-        "last",
-        "grad, first",
-        "last layer",
-        "verdict",
-    )
-    return Table("Summary", columns, rows, left=frozenset({"scheme", "activation", "network", "verdict"}))
-
-
-def _label(result: "ProbeResult") -> str:
-    params = ", ".join(f"{key}={value:g}" for key, value in result.params.items() if isinstance(value, float | int))
-    return f"{result.scheme}({params})" if params else result.scheme
+    columns = ("scheme", "network", "std, first → last", "gradient, same", "verdict")
+    return Table("Summary", columns, rows, left=frozenset({"scheme", "network", "verdict"}))
 
 
 def choose(depth: int, count: int | None) -> list[int]:

@@ -57,9 +57,11 @@ def test_columns_are_aligned():
 
 def test_short_and_summary_tables(result):
     assert layer_table(result, figures=SHORT).columns == ("layer", "mean", "std", "saturated", "distinct", "grad std")
-    summary = summary_table([result])
-    assert summary.rows[0][0] == "xavier_normal"
-    assert summary.rows[0][-1] == "healthy"
+    (row,) = summary_table([("Xavier", result)]).rows
+    assert row[:2] == ("Xavier", "5x30 tanh")
+    assert row[2] == f"{result.std[0]:.2g} → {result.std[4]:.2g}"
+    assert row[3] == f"{result.gradient_std[0]:.2g} ← {result.gradient_std[4]:.2g}"
+    assert row[4] == "healthy"
 
 
 def test_rich_shows_the_same_cells(result):
