@@ -1,7 +1,7 @@
 """Minimax coefficients of the polynomials in fastinit_kernels: run it to print each table with its error.
 
-Development only (needs mpmath): `python kernels/fit.py [table ...]`. The tables in `elementary.py` and its
-neighbours are this script's output.
+Development only (needs mpmath): `python kernels/fit.py [table ...]`. The tables in `elementary.py` and
+`transcendental.py` are this script's output.
 
 Method: the exchange algorithm of Remez on a dense grid, in 60-digit arithmetic, on the error times a weight
 chosen per function. Coefficients are rounded one at a time, lowest power first, and the others are fitted
