@@ -298,7 +298,7 @@ def _critical(activation: str, parameter: float | None, sigma_b: float) -> float
         sigma_w = edge_of_chaos(activation, q, param=parameter)[0]
         # GELU has chi_1 = 1 at q = 0, too, but never comes to rest there: the signal runs away.
         rest = fixed_point(activation, sigma_w=sigma_w, sigma_b=sigma_b, param=parameter)
-        if math.isfinite(rest.q) and abs(rest.chi1 - 1.0) < _CRITICAL:
+        if abs(rest.chi1 - 1.0) < _CRITICAL:
             return sigma_w
     return None
 
