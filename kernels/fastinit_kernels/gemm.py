@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
+from .intrinsics import intrinsic
 from .jit import inline
-from .lanes import Codegen, Vectors, counting, data_pointer, lanes_of, panel_width
+from .lanes import Vectors, counting, data_pointer, lanes_of, panel_width, register_bytes
 
 # Rows of a chunk, the unit of work and of accumulation of the statistics. Part of the definition of every figure's
 # last bits, so it may depend on nothing; a multiple of every tile's rows.
@@ -32,7 +32,7 @@ _UNROLL = 4
 
 def tile_rows(dtype: Any) -> int:
     """Rows of a tile: with two registers a row, enough chains to hide the latency, few enough to stay in registers."""
-    return 12 if lanes_of(dtype) * np.dtype(dtype).itemsize == 64 else 6
+    return 8 if register_bytes() == 64 else 6
 
 
 @cache
@@ -103,13 +103,15 @@ def multiply_function(dtype: Any, *, transposed: bool = False) -> Any:
     """
     width = np.int64(panel_width(dtype))
     lanes = lanes_of(dtype)
-    tall = 4 if transposed and tile_rows(dtype) == 6 else 8 if transposed else tile_rows(dtype)
+    # Transposed, a panel's columns are the rows: their number is a power of two.
+    tall = min(tile_rows(dtype), 4 if transposed and register_bytes() < 64 else 8)
     full, narrow = (tile_function(dtype, tall, registers, transposed) for registers in (2, 1))
     a_row = np.int64(1) if transposed else width
 
     @inline
-    def multiply(a: Any, a_at: Any, a_next: Any, rows: Any, k: Any, b: Any, b_at: Any, columns: Any, c: Any,
-                 c_at: Any) -> None:
+    def multiply(
+        a: Any, a_at: Any, a_next: Any, rows: Any, k: Any, b: Any, b_at: Any, columns: Any, c: Any, c_at: Any
+    ) -> None:
         for first in range(0, k, _BLOCK_K):
             depth = min(_BLOCK_K, k - first)
             a_block = a_at + (first // width) * a_next
@@ -122,6 +124,3 @@ def multiply_function(dtype: Any, *, transposed: bool = False) -> Any:
                     narrow(a, a_tile, a_next, depth, b, b_block, c, c_at + row * width)
 
     return multiply
-
-
-__all__ = ["CHUNK", "Codegen", "multiply_function", "panel_width", "tile_rows"]

@@ -5,7 +5,7 @@ never mix, so a result does not depend on how many there are; the width comes fr
 for (NUMBA_CPU_NAME and NUMBA_CPU_FEATURES included), never from the CPU the process happens to run on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils
 from numba.core.registry import cpu_target
 
 _I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
@@ -29,9 +29,11 @@ def register_bytes() -> int:
     codegen = cpu_target.target_context.codegen()
     triple, cpu, features = codegen.magic_tuple()
     vector = "<16 x float>"
-    source = (f"target triple = \"{triple}\"\ndeclare {vector} @llvm.fma.v16f32({vector}, {vector}, {vector})\n"
-              f"define {vector} @f({vector} %a, {vector} %b) {{\n"
-              f"  %c = call {vector} @llvm.fma.v16f32({vector} %a, {vector} %b, {vector} %b)\n  ret {vector} %c\n}}\n")
+    source = (
+        f'target triple = "{triple}"\ndeclare {vector} @llvm.fma.v16f32({vector}, {vector}, {vector})\n'
+        f"define {vector} @f({vector} %a, {vector} %b) {{\n"
+        f"  %c = call {vector} @llvm.fma.v16f32({vector} %a, {vector} %b, {vector} %b)\n  ret {vector} %c\n}}\n"
+    )
     machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=2)
     assembly = machine.emit_assembly(llvm.parse_assembly(source))
     for register, size in (("zmm", 64), ("ymm", 32)):
@@ -42,7 +44,7 @@ def register_bytes() -> int:
 
 def lanes_of(dtype: Any) -> int:
     """Numbers of that type in a register."""
-    return register_bytes() // np.dtype(dtype).itemsize
+    return int(register_bytes() // np.dtype(dtype).itemsize)
 
 
 def panel_width(dtype: Any) -> int:
@@ -132,6 +134,9 @@ class Lanes:
     def __mul__(self, other: "Lanes") -> "Lanes":
         return self._apply("fmul", "mul", other)
 
+    def __truediv__(self, other: "Lanes") -> "Lanes":
+        return self._apply("fdiv", "udiv", other)
+
     def __and__(self, other: "Lanes") -> "Lanes":
         return self._apply("and_", "and_", other)
 
@@ -157,7 +162,7 @@ class Lanes:
         return Lanes(self.vectors, compare(operator, self.value, other.value))
 
     def where(self, mask: "Lanes", otherwise: "Lanes") -> "Lanes":
-        """This where the mask holds, else `otherwise`."""
+        """Blend: these lanes where the mask holds, else those of `otherwise`."""
         return Lanes(self.vectors, self.vectors.builder.select(mask.value, self.value, otherwise.value))
 
     def finite(self) -> "Lanes":
@@ -165,15 +170,20 @@ class Lanes:
         return (self - self).equals(self.vectors.number(0.0))
 
     def differs_from_itself(self) -> Any:
-        """An LLVM boolean: is any lane NaN?"""
+        """Return an LLVM boolean: whether any lane is NaN."""
         builder = self.vectors.builder
         mask = builder.fcmp_unordered("uno", self.value, self.value)
         whole = builder.bitcast(mask, ir.IntType(self.vectors.lanes))
         return builder.icmp_unsigned("!=", whole, ir.Constant(whole.type, 0))
 
     def times_plus(self, b: "Lanes", c: "Lanes") -> "Lanes":
-        """self * b + c, rounded once."""
+        """Return self * b + c, rounded once."""
         return self.vectors.call("fma", self, b, c)
+
+    def widened(self, vectors: Vectors) -> "Lanes":
+        """The numbers as those of `vectors`, a type at least as wide."""
+        same = self._is(vectors.float_type)
+        return self if same else Lanes(vectors, vectors.builder.fpext(self.value, vectors.float_type))
 
     def as_bits(self) -> "Lanes":
         """The patterns of the numbers."""
@@ -217,11 +227,3 @@ def data_pointer(context: Any, builder: Any, array_type: Any, array: Any, offset
     """The address of element `offset` of a flat array."""
     data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
     return builder.gep(data, [offset])
-
-
-def is_flat(array: Any) -> bool:
-    """True for a contiguous one-dimensional array."""
-    return isinstance(array, types.Array) and array.ndim == 1 and array.layout == "C"
-
-
-Codegen = Callable[[Any, Any, Any, Any], Any]

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
 from .gemm import CHUNK
-from .intrinsics import select
+from .intrinsics import intrinsic
 from .jit import inline, kernel
 from .lanes import Lanes, Vectors, counting, data_pointer, lanes_of, panel_width
 
@@ -95,8 +94,16 @@ class _Column:
         self.squares.set(d.times_plus(d, self.squares.get()))
 
     def rows(self) -> list[Lanes]:
-        return [self.low.get(), self.high.get(), self.bad.get(), self.zeros.get(), self.centre, self.scale,
-                self.sum.get(), self.squares.get()]
+        return [
+            self.low.get(),
+            self.high.get(),
+            self.bad.get(),
+            self.zeros.get(),
+            self.centre,
+            self.scale,
+            self.sum.get(),
+            self.squares.get(),
+        ]
 
 
 def inverse_power(v: Vectors, bits: Lanes) -> Lanes:
@@ -156,8 +163,21 @@ def layer_statistics(dtype: Any) -> Any:
     lanes, width = lanes_of(dtype), panel_width(dtype)
 
     @intrinsic
-    def statistics(typingctx: Any, z: Any, z_at: Any, a: Any, a_at: Any, s: Any, s_at: Any, rows: Any, registers: Any,
-                   low: Any, high: Any, out: Any, out_at: Any) -> Any:
+    def statistics(
+        typingctx: Any,
+        z: Any,
+        z_at: Any,
+        a: Any,
+        a_at: Any,
+        s: Any,
+        s_at: Any,
+        rows: Any,
+        registers: Any,
+        low: Any,
+        high: Any,
+        out: Any,
+        out_at: Any,
+    ) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             v = Vectors(builder, dtype, lanes)
             starts = [data_pointer(context, builder, signature.args[i], args[i], args[i + 1]) for i in (0, 2, 4, 10)]
@@ -195,8 +215,18 @@ def _two_passes(v: Vectors, matrices: list[_Column], look: Any, add: Any) -> Non
             add(False)
 
 
-def _layer_column(v: Vectors, zero: Any, rows: Any, row_length: Any, limits: tuple[Lanes, Lanes], width: int,
-                  z: Any, a: Any, s: Any, out: Any) -> None:
+def _layer_column(
+    v: Vectors,
+    zero: Any,
+    rows: Any,
+    row_length: Any,
+    limits: tuple[Lanes, Lanes],
+    width: int,
+    z: Any,
+    a: Any,
+    s: Any,
+    out: Any,
+) -> None:
     """One register of columns of a layer, rows from first to last, twice."""
     builder = v.builder
     _, _, factor, turn = _LAYOUT[v.bits]
@@ -259,122 +289,179 @@ def chan(record: Any, at: Any, count: Any, mean: Any, m2: Any) -> None:
         record[at + COUNT] = total
 
 
-@inline
-def valid_rows(c: Any, chunks: Any, rows: Any, padding: Any) -> Any:
-    """Rows of chunk c, NaN rows included."""
-    return np.float64(rows - (chunks - 1) * CHUNK + padding if c == chunks - 1 else CHUNK)
+# Sums of a block's columns that `merge_columns` leaves, a panel row of float64 each.
+_SUMS = 11
 
 
 @cache
-def merge_values(dtype: Any) -> Any:
-    """`merge(partial, at, panel_step, step, chunks, columns, rows, padding, work, record, to)`.
+def merge_columns(dtype: Any) -> Any:
+    """`merge(partial, at, step, chunks, last_rows, first, mean, figures, work)`: all chunks of a panel's columns.
 
-    Merge a block of at most BLOCK columns, all their chunks, into the record that starts at `to`. Chunk c of a panel
-    stands at at + panel * panel_step + c * step; there are `rows` rows and `padding` NaN rows that do not count.
-    `work` holds float64 sums of the columns.
+    Chunk c stands at at + c * step; the last one has `last_rows` rows. Writes to `work`, for each column: the count
+    and the sum of x - first, the least and the largest, the bad and the zeros, and the sum of (x - mean)^2; with
+    `figures`, the column starts a layer's record and further sums are those of SATURATED, SLOPE, PAIR and
+    PAIR_SQUARES. Called twice: for the mean, then for the squares around it.
     """
-    width = np.int64(panel_width(dtype))
-    w = np.uint64(width)
+    lanes, width = lanes_of(dtype), panel_width(dtype)
 
-    @inline
-    def first_pass(partial: Any, at: Any, rows_here: Any, first: Any, work: Any) -> None:
-        for j in range(w):
-            here = rows_here - np.float64(partial[at + BAD * w + j])
-            off = np.float64(partial[at + CENTRE * w + j]) - first
-            work[j] += here
-            work[w + j] += here * off + np.float64(partial[at + SUM * w + j]) / np.float64(partial[at + SCALE * w + j])
-            low, high = np.float64(partial[at + LOW * w + j]), np.float64(partial[at + HIGH * w + j])
-            work[np.uint64(2) * w + j] = select(low < work[np.uint64(2) * w + j], low, work[np.uint64(2) * w + j])
-            work[np.uint64(3) * w + j] = select(high > work[np.uint64(3) * w + j], high, work[np.uint64(3) * w + j])
-            work[np.uint64(4) * w + j] += np.float64(partial[at + BAD * w + j])
-            work[np.uint64(5) * w + j] += np.float64(partial[at + ZERO * w + j])
+    @intrinsic
+    def merge(
+        typingctx: Any,
+        partial: Any,
+        at: Any,
+        step: Any,
+        chunks: Any,
+        last_rows: Any,
+        first: Any,
+        mean: Any,
+        figures: Any,
+        work: Any,
+    ) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            v, d = Vectors(builder, dtype, lanes), Vectors(builder, np.float64, lanes)
+            partial_start = data_pointer(context, builder, signature.args[0], args[0], args[1])
+            zero, one = ir.Constant(ir.IntType(64), 0), ir.Constant(ir.IntType(64), 1)
+            work_start = data_pointer(context, builder, signature.args[8], args[8], zero)
+            offset, middle = d.broadcast(args[5]), d.broadcast(args[6])
+            last_chunk = builder.sub(args[3], one)
+            for register in range(width // lanes):
+                start = v.address(partial_start, register * lanes)
+                sums = [d.variable(d.number(0.0)) for _ in range(_SUMS)]
+                sums[2].set(d.number(float("inf")))
+                sums[3].set(d.number(-float("inf")))
+                with counting(builder, zero, args[3]) as c:
+                    here = v.address(start, builder.mul(c, args[2]))
 
-    @inline
-    def second_pass(partial: Any, at: Any, rows_here: Any, mean: Any, work: Any) -> None:
-        for j in range(w):
-            here = rows_here - np.float64(partial[at + BAD * w + j])
-            off = np.float64(partial[at + CENTRE * w + j]) - mean
-            unit = 1.0 / np.float64(partial[at + SCALE * w + j])
-            sums, squares = np.float64(partial[at + SUM * w + j]), np.float64(partial[at + SQUARES * w + j])
-            work[j] += unit * (unit * squares + 2.0 * off * sums) + here * off * off
+                    def figure(row: int, here: Any = here) -> Lanes:
+                        return v.load(v.address(here, row * width)).widened(d)
 
-    @inline
-    def merge(partial: Any, at: Any, panel_step: Any, step: Any, chunks: Any, columns: Any, rows: Any, padding: Any,
-              work: Any, record: Any, to: Any) -> None:
-        first = np.float64(partial[at + CENTRE * width])
-        count = total = bad = zeros = 0.0
-        low, high = np.inf, -np.inf
-        for panel in range((columns + width - 1) // width):
-            for i in range(w):
-                for k in range(np.uint64(6)):
-                    work[k * w + i] = 0.0
-                work[np.uint64(2) * w + i], work[np.uint64(3) * w + i] = np.inf, -np.inf
-            for c in range(chunks):
-                p = np.uint64(at + panel * panel_step + c * step)
-                first_pass(partial, p, valid_rows(c, chunks, rows, padding), first, work)
-            for j in range(min(width, columns - panel * width)):
-                count += work[j]
-                total += work[width + j]
-                low = min(low, work[2 * width + j])
-                high = max(high, work[3 * width + j])
-                bad += work[4 * width + j]
-                zeros += work[5 * width + j]
-        mean = first + total / count if count > 0.0 else 0.0
-        m2 = 0.0
-        for panel in range((columns + width - 1) // width):
-            for i in range(w):
-                work[i] = 0.0
-            for c in range(chunks):
-                p = np.uint64(at + panel * panel_step + c * step)
-                second_pass(partial, p, valid_rows(c, chunks, rows, padding), mean, work)
-            for j in range(min(width, columns - panel * width)):
-                m2 += work[j]
-        chan(record, to, count, mean, max(m2, 0.0))
-        record[to + MINIMUM] = min(record[to + MINIMUM], low)
-        record[to + MAXIMUM] = max(record[to + MAXIMUM], high)
-        record[to + NONFINITE] += bad - np.float64(padding * columns)
-        record[to + ZEROS] += zeros
+                    whole = ir.Constant(ir.DoubleType(), CHUNK)
+                    last = builder.sitofp(args[4], ir.DoubleType())
+                    rows = builder.select(builder.icmp_signed("==", c, last_chunk), last, whole)
+                    unit = d.number(1.0) / figure(SCALE)
+                    count, centre, shifted = d.broadcast(rows) - figure(BAD), figure(CENTRE), figure(SUM) * unit
+                    low, high, off = figure(LOW), figure(HIGH), centre - middle
+                    terms = {
+                        0: count,
+                        1: count * (centre - offset) + shifted,
+                        4: figure(BAD),
+                        5: figure(ZERO),
+                        6: unit * unit * figure(SQUARES) + (off + off) * shifted + count * off * off,
+                    }
+                    for i, term in terms.items():
+                        sums[i].set(sums[i].get() + term)
+                    sums[2].set(low.where(low < sums[2].get(), sums[2].get()))
+                    sums[3].set(high.where(high > sums[3].get(), sums[3].get()))
+                with builder.if_then(builder.trunc(args[7], ir.IntType(1))), counting(builder, zero, args[3]) as c:
+                    here = v.address(start, builder.mul(c, args[2]))
+                    unit = d.number(1.0) / figure(SIZE, here)
+                    terms = {
+                        7: figure(SATURATED, here),
+                        8: figure(SLOPE, here),
+                        9: unit * unit * figure(PAIR, here),
+                        10: unit * unit * figure(PAIR_SQUARES, here) * d.number(0.5),
+                    }
+                    for i, term in terms.items():
+                        sums[i].set(sums[i].get() + term)
+                for i, variable in enumerate(sums):
+                    d.store(variable.get(), d.address(work_start, i * width + register * lanes))
+            return context.get_dummy_value()
+
+        i8, f8 = types.int64, types.float64
+        return types.void(partial, i8, i8, i8, i8, f8, f8, i8, work), codegen
 
     return merge
 
 
 @cache
-def merge_layer(dtype: Any) -> Any:
-    """`merge(partial, patterns, at, …, record, to, zeros, hashes, unit)`: as `merge_values`, of all a layer's figures.
+def merge_block(dtype: Any) -> Any:
+    """`merge(partial, at, panel_step, step, chunks, columns, rows, padding, figures, work, record, to)`.
 
-    `patterns` is `partial` seen as bits; zeros[unit] (int64) and hashes[unit] (uint64) are those of the columns.
+    Merge a block of at most BLOCK columns, all their chunks, into the record that starts at `to`. Chunk c of a panel
+    stands at at + panel * panel_step + c * step; there are `rows` rows and `padding` NaN rows that do not count.
     """
     width = np.int64(panel_width(dtype))
-    values = merge_values(dtype)
+    columns_of_panel = merge_columns(dtype)
 
     @inline
-    def merge(partial: Any, patterns: Any, at: Any, panel_step: Any, step: Any, chunks: Any, columns: Any, rows: Any,
-              padding: Any, work: Any, record: Any, to: Any, zeros: Any, hashes: Any, unit: Any) -> None:
-        values(partial, at, panel_step, step, chunks, columns, rows, padding, work, record, to)
-        z_at = at + Z * width
-        values(partial, z_at, panel_step, step, chunks, columns, rows, padding, work, record, to + Z_RECORD)
+    def merge(
+        partial: Any,
+        at: Any,
+        panel_step: Any,
+        step: Any,
+        chunks: Any,
+        columns: Any,
+        rows: Any,
+        padding: Any,
+        figures: Any,
+        work: Any,
+        record: Any,
+        to: Any,
+    ) -> None:
+        first = np.float64(partial[at + CENTRE * width])
+        last_rows = rows - (chunks - 1) * CHUNK + padding
+        count = total = mean = m2 = 0.0
+        for sweep in range(2):
+            for panel in range((columns + width - 1) // width):
+                columns_of_panel(partial, at + panel * panel_step, step, chunks, last_rows, first, mean, figures, work)
+                for j in range(min(width, columns - panel * width)):
+                    if sweep == 0:
+                        count += work[j]
+                        total += work[width + j]
+                        low, high = work[2 * width + j], work[3 * width + j]
+                        if low < record[to + MINIMUM]:
+                            record[to + MINIMUM] = low
+                        if high > record[to + MAXIMUM]:
+                            record[to + MAXIMUM] = high
+                        record[to + NONFINITE] += work[4 * width + j] - np.float64(padding)
+                        record[to + ZEROS] += work[5 * width + j]
+                        if figures:
+                            for k in range(4):
+                                record[to + SATURATED_COUNT + k] += work[(7 + k) * width + j]
+                    else:
+                        m2 += work[6 * width + j]
+            mean = first + total / count if count > 0.0 else 0.0
+        if m2 < 0.0:
+            m2 = 0.0
+        chan(record, to, count, mean, m2)
+
+    return merge
+
+
+@cache
+def merge_units(dtype: Any) -> Any:
+    """`merge(partial, patterns, at, panel_step, step, chunks, columns, zeros, hashes, unit)`: what identifies a unit.
+
+    zeros[unit] (int64) counts the zeros of a column, hashes[unit] (uint64) is a hash of its bits in order.
+    `patterns` is `partial` seen as bits.
+    """
+    width = np.int64(panel_width(dtype))
+
+    @inline
+    def merge(
+        partial: Any,
+        patterns: Any,
+        at: Any,
+        panel_step: Any,
+        step: Any,
+        chunks: Any,
+        columns: Any,
+        zeros: Any,
+        hashes: Any,
+        unit: Any,
+    ) -> None:
         for j in range(columns):
             column = at + (j // width) * panel_step + j % width
-            count, mixed = 0.0, hashes[unit + j]
-            saturated = slopes = pair = pair_squares = 0.0
+            count, mixed = np.int64(0), hashes[unit + j]
             for c in range(chunks):
                 p = column + c * step
-                count += partial[p + ZERO * width]
-                saturated += partial[p + SATURATED * width]
-                slopes += partial[p + SLOPE * width]
-                size = 1.0 / np.float64(partial[p + SIZE * width])
-                pair += partial[p + PAIR * width] * size * size
-                pair_squares += partial[p + PAIR_SQUARES * width] * size * size * 0.5
+                count += np.int64(partial[p + ZERO * width])
                 # The sum sets columns apart that a 32-bit hash might confuse.
                 bits = np.uint64(patterns[p + HASH * width]) ^ (np.uint64(patterns[p + SUM * width]) << np.uint64(32))
                 mixed = (mixed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
                 mixed ^= mixed >> np.uint64(29)
-            zeros[unit + j] += np.int64(count)
+            zeros[unit + j] += count
             hashes[unit + j] = mixed
-            record[to + SATURATED_COUNT] += saturated
-            record[to + SLOPE_SUM] += slopes
-            record[to + PAIR_SUM] += pair
-            record[to + PAIR_SQUARE_SUM] += pair_squares
 
     return merge
 

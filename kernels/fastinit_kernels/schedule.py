@@ -6,17 +6,14 @@ Whoever waits, waits for tasks already taken by workers that are running, so no 
 even one.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 
+from .intrinsics import Codegen, intrinsic
 from .jit import inline
-
-Codegen = Callable[[Any, Any, Any, Any], Any]
 
 # Columns of the phase table.
 KIND, LAYER, START, STOP, FIRST, AFTER = range(6)
@@ -42,7 +39,8 @@ def _complete(typingctx: Any, counter: Any) -> tuple[Any, Codegen]:
     """Count one more task done, after everything it wrote."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.atomic_rmw("add", _element(context, builder, signature, args), ir.Constant(ir.IntType(64), 1), "release")
+        one = ir.Constant(ir.IntType(64), 1)
+        builder.atomic_rmw("add", _element(context, builder, signature, args), one, "release")
         return context.get_dummy_value()
 
     return types.void(counter), codegen
@@ -74,7 +72,10 @@ def enter(t: Any, phases: Any, done: Any) -> Any:
     return low
 
 
-leave = inline(lambda done: _complete(done))
+@inline
+def leave(done: Any) -> None:
+    """Report the task done."""
+    _complete(done)
 
 
 class Program:

@@ -11,19 +11,16 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .fill import group_function
+from .fill import BATCH, group_function
 from .gemm import CHUNK
-from .intrinsics import bits_of_float32, float32_of_bits, select
+from .intrinsics import Codegen, bits_of_float32, float32_of_bits, intrinsic, pointer_to, select
 from .jit import inline
 from .lanes import panel_width
 from .laws import PARAMETERS
 from .rounding import bfloat16_bits, float16_bits
-from .schedule import Codegen
 
 ARRAY, CONSTANT, NORMAL, UNIFORM, TRUNCATED = range(5)
 _KINDS = {"normal": NORMAL, "uniform": UNIFORM, "truncated_normal": TRUNCATED}
@@ -36,7 +33,7 @@ NUMBERS = 7
 # Columns of a block, and elements of a scratch line: a few groups of 64, so that little is drawn twice.
 BLOCK_COLUMNS = 512
 LINE = 2048
-_GROUP = 64
+GROUP = 64
 
 
 @dataclass(frozen=True)
@@ -104,12 +101,12 @@ def _through_float16(x: Any) -> Any:
 
 @cache
 def line_function(dtype: Any) -> Any:
-    """`line(numbers, parameters, s, first, n, scratch)`: elements [first, first + n) of source s to scratch[_GROUP:].
+    """`line(numbers, parameters, s, first, n, scratch)`: elements [first, first + n) of source s to scratch[GROUP:].
 
     Whole groups are drawn, so up to a group before and after it in `scratch` is overwritten.
     """
     name = np.dtype(dtype).name
-    normal, uniform, truncated = (group_function(law, name)[0] for law in _KINDS)
+    normal, uniform, truncated = (group_function(law, name)[0] for law in ("normal", "uniform", "truncated_normal"))
     elements = np.int64(group_function("normal", name)[1])
     real = np.float32 if name == "float32" else np.float64
     single = name == "float32"
@@ -117,38 +114,51 @@ def line_function(dtype: Any) -> Any:
     @inline
     def line(numbers: Any, parameters: Any, s: Any, first: Any, n: Any, scratch: Any) -> None:
         kind = numbers[s, KIND]
-        p = (parameters[s, 0], parameters[s, 1], parameters[s, 2], parameters[s, 3],
-             parameters[s, 4], parameters[s, 5], parameters[s, 6], parameters[s, 7])
+        p = (
+            parameters[s, 0],
+            parameters[s, 1],
+            parameters[s, 2],
+            parameters[s, 3],
+            parameters[s, 4],
+            parameters[s, 5],
+            parameters[s, 6],
+            parameters[s, 7],
+        )
         if kind == ARRAY:
             address = numbers[s, ADDRESS]
             for i in range(np.uint64(n)):
-                scratch[np.uint64(_GROUP) + i] = _element_at(address, np.int64(first + np.int64(i)), real(0.0))
+                scratch[np.uint64(GROUP) + i] = _element_at(address, np.int64(first + np.int64(i)), real(0.0))
         elif kind == CONSTANT:
             for i in range(np.uint64(n)):
-                scratch[np.uint64(_GROUP) + i] = p[0]
+                scratch[np.uint64(GROUP) + i] = p[0]
         else:
-            key = (np.uint32(numbers[s, KEY]), np.uint32(numbers[s, KEY + 1]),
-                   np.uint32(numbers[s, KEY + 2]), np.uint32(numbers[s, KEY + 3]))
+            key = (
+                np.uint32(numbers[s, KEY]),
+                np.uint32(numbers[s, KEY + 1]),
+                np.uint32(numbers[s, KEY + 2]),
+                np.uint32(numbers[s, KEY + 3]),
+            )
             g = first // elements
-            groups = np.uint64((first + n + elements - 1) // elements - g)
-            at = np.uint64(_GROUP - (first - g * elements))
-            g0 = np.uint64(g)
-            if kind == NORMAL:
-                for k in range(groups):
-                    normal(scratch, at + k * np.uint64(elements), g0 + k, key, p)
-            elif kind == UNIFORM:
-                for k in range(groups):
-                    uniform(scratch, at + k * np.uint64(elements), g0 + k, key, p)
-            else:
-                for k in range(groups):
-                    truncated(scratch, at + k * np.uint64(elements), g0 + k, key, p)
+            last = (first + n + elements - 1) // elements
+            to = GROUP - (first - g * elements)
+            while g < last:
+                count = min(BATCH, last - g)
+                out = pointer_to(scratch, to)
+                if kind == NORMAL:
+                    normal(out, np.uint64(g), np.uint64(count), key, p)
+                elif kind == UNIFORM:
+                    uniform(out, np.uint64(g), np.uint64(count), key, p)
+                else:
+                    truncated(out, np.uint64(g), np.uint64(count), key, p)
+                g += count
+                to += count * elements
         if single:
             if numbers[s, ROUNDING] == 1:
                 for i in range(np.uint64(n)):
-                    scratch[np.uint64(_GROUP) + i] = _through_bfloat16(scratch[np.uint64(_GROUP) + i])
+                    scratch[np.uint64(GROUP) + i] = _through_bfloat16(scratch[np.uint64(GROUP) + i])
             elif numbers[s, ROUNDING] == 2:
                 for i in range(np.uint64(n)):
-                    scratch[np.uint64(_GROUP) + i] = _through_float16(scratch[np.uint64(_GROUP) + i])
+                    scratch[np.uint64(GROUP) + i] = _through_float16(scratch[np.uint64(GROUP) + i])
 
     return line
 
@@ -177,8 +187,20 @@ def pack_function(dtype: Any) -> Any:
                 out[to + panels * panel_step + j] = scratch[at + panels * width + j] if inside else zero
 
     @inline
-    def pack(numbers: Any, parameters: Any, s: Any, n: Any, row: Any, count: Any, start: Any, stop: Any, out: Any,
-             out_at: Any, panel_step: Any, scratch: Any) -> None:
+    def pack(
+        numbers: Any,
+        parameters: Any,
+        s: Any,
+        n: Any,
+        row: Any,
+        count: Any,
+        start: Any,
+        stop: Any,
+        out: Any,
+        out_at: Any,
+        panel_step: Any,
+        scratch: Any,
+    ) -> None:
         columns = stop - start
         # Whole rows follow each other without a gap: as many as the line holds go in one run.
         together = max(1, LINE // columns) if columns == n else 1
@@ -187,16 +209,60 @@ def pack_function(dtype: Any) -> Any:
             here = min(together, count - r)
             line(numbers, parameters, s, (row + r) * n + start, here * columns, scratch)
             for i in range(here):
-                copy(scratch, np.uint64(_GROUP + i * columns), np.uint64(columns), out,
-                     np.uint64(out_at + (r + i) * np.int64(width)), np.uint64(panel_step))
+                copy(
+                    scratch,
+                    np.uint64(GROUP + i * columns),
+                    np.uint64(columns),
+                    out,
+                    np.uint64(out_at + (r + i) * np.int64(width)),
+                    np.uint64(panel_step),
+                )
             r += here
 
     return pack
 
 
-def scratch_size(columns: int) -> int:
-    """Elements that the scratch line of a matrix with that many columns in a block needs."""
-    return 2 * _GROUP + max(LINE, min(columns, BLOCK_COLUMNS))
+@cache
+def pack_transposed_function(dtype: Any) -> Any:
+    """`pack(numbers, parameters, s, n, row, count, start, stop, out, out_at, scratch)`: the transpose of a block.
+
+    Rows [row, row + count), count at most the panel width, columns [start, stop) of source s become columns and rows
+    of one panel, whose first element is out[out_at]; columns beyond `count` become 0.
+    """
+    width = np.uint64(panel_width(dtype))
+    line = line_function(dtype)
+    zero = np.dtype(dtype).type(0)
+
+    @inline
+    def pack(
+        numbers: Any,
+        parameters: Any,
+        s: Any,
+        n: Any,
+        row: Any,
+        count: Any,
+        start: Any,
+        stop: Any,
+        out: Any,
+        out_at: Any,
+        scratch: Any,
+    ) -> None:
+        columns = stop - start
+        together = max(1, LINE // columns) if columns == n else 1
+        r = 0
+        while r < count:
+            here = min(together, count - r)
+            line(numbers, parameters, s, (row + r) * n + start, here * columns, scratch)
+            for i in range(here):
+                at, to = np.uint64(GROUP + i * columns), np.uint64(out_at + r + i)
+                for j in range(np.uint64(columns)):
+                    out[to + j * width] = scratch[at + j]
+            r += here
+        for k in range(np.uint64(count), width):
+            for j in range(np.uint64(columns)):
+                out[np.uint64(out_at) + k + j * width] = zero
+
+    return pack
 
 
 def blocks(rows: int, columns: int) -> tuple[int, int]:

@@ -1,0 +1,272 @@
+"""The forward pass against its twin, and what its figures must not depend on."""
+
+import numba
+import numpy as np
+import probe_twin as twin
+import pytest
+from fastinit_kernels.probe import Layer, Source, run
+
+import fastinit as fi
+
+SHAPES = [
+    (1, (1, 1)),
+    (1, (7, 5, 3)),
+    (2, (1, 7, 1)),
+    (5, (100, 33)),
+    (97, (64, 100, 257, 31)),
+    (200, (513, 40, 600)),
+]
+RANGE = (-1.5, 1.5)
+BINS = 7
+
+
+def arrays(widths, batch, dtype, scale=1.0, seed=0):
+    """Weights, biases and inputs of a network whose signal keeps its size."""
+    rng = np.random.default_rng(seed)
+    pairs = list(zip(widths[:-1], widths[1:], strict=True))
+    weights = [(rng.standard_normal(p) * scale * np.sqrt(1.5 / p[0])).astype(dtype) for p in pairs]
+    biases = [(rng.standard_normal(n) * 0.1 * scale).astype(dtype) for n in widths[1:]]
+    return weights, biases, rng.standard_normal((batch, widths[0])).astype(dtype)
+
+
+def probe(activation, weights, biases, inputs, dtype, **options):
+    saturation = twin.ACTIVATIONS[activation][2] or (np.nan, np.nan)
+    layers = [
+        Layer(
+            *w.shape,
+            weight=Source(array=w),
+            bias=None if b is None else Source(array=b),
+            range=RANGE,
+            saturation=saturation,
+        )
+        for w, b in zip(weights, biases, strict=True)
+    ]
+    return run(activation, layers, Source(array=inputs), len(inputs), bins=BINS, dtype=dtype, **options)
+
+
+def same(first, second):
+    """Bit for bit."""
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+def rounding(widths, dtype):
+    """Worst relative error of a_l's size: K roundings a chain in every layer so far, and 8 of the activation."""
+    return np.cumsum([n + 8 for n in widths[:-1]]) * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", sorted(twin.ACTIVATIONS))
+@pytest.mark.parametrize(("batch", "widths"), SHAPES)
+def test_every_figure_is_the_twins(activation, batch, widths, dtype):
+    weights, biases, inputs = arrays(widths, batch, dtype)
+    got = probe(activation, weights, biases, inputs, dtype)
+    tolerance = rounding(widths, dtype)
+    for index, (z, a) in enumerate(twin.forward(activation, weights, biases, inputs)):
+        expected = twin.figures(activation, weights[index], z, a)
+        size = max(np.abs(z).max(), np.abs(a).max())
+        for name, value in expected.items():
+            unit = {"q": size**2, "chi": abs(value), "weight_std": value, "nonfinite": 0.0}.get(name, size)
+            if name == "correlation":  # a ratio of sums of squares
+                unit = size**2 / max((z**2).mean(), 1e-300)
+            np.testing.assert_allclose(
+                got[name][index], value, rtol=0, atol=4 * tolerance[index] * unit, err_msg=f"{name} of layer {index}"
+            )
+        counts(activation, got, index, a, tolerance[index] * size)
+
+
+def counts(activation, got, index, a, margin):
+    """Figures that count: right but for the elements within rounding of a limit."""
+    limits = twin.ACTIVATIONS[activation][2]
+    if limits is None:
+        assert np.isnan(got["saturated"][index])
+    else:
+        sure = (a < limits[0] - margin) | (a > limits[1] + margin)
+        perhaps = (a < limits[0] + margin) | (a > limits[1] - margin)
+        assert sure.sum() - 0.5 <= got["saturated"][index] * a.size <= perhaps.sum() + 0.5
+    if activation == "relu":
+        zero = a == 0
+        near = np.abs(a) < margin
+        assert zero.sum() - near.sum() - 0.5 <= got["zero"][index] * a.size <= near.sum() + 0.5
+        if not (near & ~zero).any():
+            assert got["dead"][index] == zero.all(axis=0).mean()
+    else:
+        assert got["zero"][index] == 0
+    assert got["distinct"][index] == len({c.tobytes() for c in np.ascontiguousarray((a + 0.0).T)})
+    edges = np.linspace(*RANGE, BINS + 1)
+    below = np.cumsum([got["underflow"][index], *got["histogram"][index]])
+    assert below[-1] + got["overflow"][index] == a.size
+    for edge, count in zip(edges, below, strict=True):
+        assert (a < edge - margin).sum() <= count <= (a <= edge + margin).sum()
+
+
+def test_histogram_edges_belong_to_the_bin_on_their_right_and_the_last_one_to_the_last_bin():
+    inputs = np.array(
+        [[-1.0, -0.5, 0.0, 0.5, 1.0, np.nextafter(np.float32(1), np.float32(2)), -1.0000001, 0.25]], np.float32
+    )
+    layers = [Layer(8, 8, Source(array=np.eye(8, dtype=np.float32)), range=(-1.0, 1.0))]
+    got = run("linear", layers, Source(array=inputs), 1, bins=4)
+    assert got["histogram"].tolist() == [[1, 1, 2, 2]]
+    assert (got["underflow"][0], got["overflow"][0]) == (1, 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"cotangent": True}])
+def test_same_bits_for_any_number_of_threads(options):
+    weights, biases, inputs = arrays((300, 257, 128, 40), 500, np.float32)
+    if options:
+        cotangent = np.random.default_rng(9).standard_normal((500, 40)).astype(np.float32)
+        options = {"cotangent": Source(array=cotangent)}
+    before, results = numba.get_num_threads(), []
+    try:
+        for threads in range(1, before + 1):
+            numba.set_num_threads(threads)
+            results += [probe("tanh", weights, biases, inputs, np.float32, **options) for _ in range(2)]
+    finally:
+        numba.set_num_threads(before)
+    for other in results[1:]:
+        same(results[0], other)
+
+
+@pytest.mark.parametrize("batch", [96, 97, 300, 501])
+def test_rows_in_blocks_give_the_same_figures(batch):
+    weights, biases, inputs = arrays((70, 129, 64), batch, np.float32)
+    whole = probe("relu", weights, biases, inputs, np.float32)
+    parts = probe("relu", weights, biases, inputs, np.float32, block_rows=100)
+    for name, values in whole.items():
+        # Records of blocks are merged in float64.
+        np.testing.assert_allclose(parts[name], values, rtol=1e-13, atol=1e-13, err_msg=name)
+
+
+LAWS = [
+    ("normal", {"std": 0.1}),
+    ("uniform", {"low": -0.2, "high": 0.3}),
+    ("truncated_normal", {"std": 0.2}),
+]
+
+
+def drawn(law, params, name, dtype, rounding=None):
+    """The source of a tensor as the package's own tables give it."""
+    from fastinit.laws import philox_key
+
+    numbers = fi.get_scheme(law, **params).law(fi.Fans(1, 1))
+    return Source(law, philox_key(5, name), numbers.parameters(dtype), rounding=rounding)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+@pytest.mark.parametrize(("law", "params"), LAWS)
+@pytest.mark.parametrize(("batch", "widths"), [(3, (1, 1)), (40, (130, 100, 33)), (10, (70, 1100))])
+def test_drawn_tensors_are_those_of_init(law, params, batch, widths, dtype):
+    rounding = dtype if dtype in ("bfloat16", "float16") else None
+    compute = np.dtype(np.float64 if dtype == "float64" else np.float32)
+    inputs = fi.normal((batch, widths[0]), seed=5, name="input", dtype=compute.name)
+    cotangent = fi.normal((batch, widths[-1]), seed=5, name="cotangent", dtype=compute.name)
+    by_array, by_law = [], []
+    for index, pair in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        w = fi.init(law, pair, seed=5, name=f"layer.{index}.weight", dtype=dtype, **params).astype(compute)
+        b = fi.normal((pair[1],), std=0.5, seed=5, name=f"layer.{index}.bias", dtype=compute.name)
+        by_array.append(Layer(*pair, Source(array=w), Source(array=b)))
+        source = drawn(law, params, f"layer.{index}.weight", compute.name, rounding)
+        by_law.append(Layer(*pair, source, drawn("normal", {"std": 0.5}, f"layer.{index}.bias", compute.name)))
+    unit = {"std": 1.0}
+    given = run("tanh", by_array, Source(array=inputs), batch, bins=5, dtype=compute, cotangent=Source(array=cotangent))
+    same(
+        given,
+        run(
+            "tanh",
+            by_law,
+            drawn("normal", unit, "input", compute.name),
+            batch,
+            bins=5,
+            dtype=compute,
+            cotangent=drawn("normal", unit, "cotangent", compute.name),
+        ),
+    )
+
+
+def one_layer(w, inputs, activation="linear", **options):
+    w, inputs = np.asarray(w, np.float32), np.asarray(inputs, np.float32)
+    layers = [Layer(*w.shape, Source(array=w))]
+    return {k: v[0] for k, v in run(activation, layers, Source(array=inputs), len(inputs), bins=4, **options).items()}
+
+
+def test_zero_weights_are_one_unit_of_no_spread():
+    got = one_layer(np.zeros((50, 40)), np.random.default_rng(0).standard_normal((130, 50)))
+    assert (got["std"], got["mean"], got["weight_std"], got["distinct"]) == (0.0, 0.0, 0.0, 1)
+    assert (got["zero"], got["dead"], got["nonfinite"]) == (1.0, 1.0, 0)
+
+
+def test_constant_weights_are_symmetric_and_have_no_spread():
+    got = one_layer(np.full((300, 70), 0.1), np.ones((200, 300)))
+    assert (got["std"], got["weight_std"], got["distinct"]) == (0.0, 0.0, 1)
+
+
+def test_equal_units_are_counted_once():
+    rng = np.random.default_rng(3)
+    w = rng.standard_normal((20, 1000))
+    w[:, 500:] = w[:, :500]
+    assert one_layer(w, rng.standard_normal((333, 20)))["distinct"] == 500
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_is_counted_and_left_out(bad):
+    rng = np.random.default_rng(1)
+    w, x = rng.standard_normal((30, 50)).astype(np.float32), rng.standard_normal((99, 30)).astype(np.float32)
+    w[3, 7] = bad
+    with np.errstate(all="ignore"):
+        z = x.astype(np.float64) @ w
+    got, expected = one_layer(w, x), twin.figures("linear", w, z, z)
+    assert got["nonfinite"] == 99 == expected["nonfinite"]
+    assert got["histogram"].sum() + got["underflow"] + got["overflow"] == 99 * 49
+    for name in ("mean", "std", "min", "max", "q", "preactivation_std", "correlation", "chi", "weight_std"):
+        np.testing.assert_allclose(got[name], expected[name], rtol=2e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_network_that_overflows_reports_it_layer_by_layer():
+    weights, biases, inputs = arrays((64,) * 9, 50, np.float32, scale=1e6)
+    got = probe("linear", weights, biases, inputs, np.float32)
+    layers = twin.forward("linear", weights, biases, inputs)
+    # Squares leave float32 after four layers already; the figures last as long as the values do.
+    for index in range(6):
+        z, a = layers[index]
+        assert got["nonfinite"][index] == 0
+        np.testing.assert_allclose(got["std"][index], a.std(), rtol=1e-4)
+    assert got["nonfinite"][-1] == 50 * 64
+    assert np.isnan(got["mean"][-1])
+    assert np.isnan(got["std"][-1])
+
+
+def test_a_signal_far_below_the_square_root_of_the_smallest_number_has_its_spread():
+    weights, biases, inputs = arrays((64,) * 6, 50, np.float32, scale=1e-6)
+    biases = [None] * 5
+    got = probe("tanh", weights, biases, inputs, np.float32)
+    for index, (_, a) in enumerate(twin.forward("tanh", weights, biases, inputs)):
+        np.testing.assert_allclose(got["std"][index], a.std(), rtol=1e-4)
+    assert 0 < got["std"][-1] < 1e-27
+
+
+def test_a_small_spread_beside_a_large_mean():
+    x = (1000.0 + 0.01 * np.random.default_rng(0).standard_normal((960, 40))).astype(np.float32)
+    got = one_layer(np.eye(40), x)
+    np.testing.assert_allclose(got["std"], x.astype(np.float64).std(), rtol=1e-6)
+    np.testing.assert_allclose(got["mean"], x.astype(np.float64).mean(), rtol=1e-12)
+
+
+PROGRAM = """
+import sys, os; sys.path.insert(0, os.environ["TESTS"])
+import numpy as np, test_forward as t
+from fastinit_kernels.probe import Source
+w, b, x = t.arrays((70, 129, 40), 131, np.float32)
+c = np.random.default_rng(9).standard_normal((131, 40)).astype(np.float32)
+got = t.probe("tanh", w, b, x, np.float32, cotangent=Source(array=c))
+print({name: [float(v).hex() for v in values.ravel()] for name, values in sorted(got.items())})
+"""
+
+
+@pytest.mark.parametrize("cpu", ["haswell", "x86-64-v2"])
+def test_same_bits_whatever_the_vector_width(python, cpu):
+    import platform
+
+    if platform.machine() != "x86_64":
+        pytest.skip("the names are those of x86-64")
+    assert python(PROGRAM, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="") == python(PROGRAM)
