@@ -75,19 +75,14 @@ class Network:
         """Type of the arithmetic: weights of 16 bits are rounded to them and used as float32."""
         return "float64" if self.dtype == "float64" else "float32"
 
-    def laws(self) -> list[Law | Array]:
-        """Return each layer's law, or its array."""
-        laws: list[Law | Array] = []
-        for weights, shape in zip(self.weights, pairwise(self.widths), strict=True):
-            if isinstance(weights, Scheme):
-                laws.append(weights.law(Fans(*shape)))
-            else:
-                laws.append(weights)
-        return laws
+    def law(self, layer: int) -> Law | Array:
+        """Return a layer's law, or its array."""
+        weights = self.weights[layer]
+        return weights.law(Fans(*self.widths[layer : layer + 2])) if isinstance(weights, Scheme) else weights
 
     def sigma_w(self) -> Array:
         """Return each layer's sqrt(fan_in * mean square of a weight), mean-field theory's sigma_w."""
-        squares = np.array([_mean_square(law) for law in self.laws()])
+        squares = np.array([_mean_square(self.law(layer)) for layer in range(self.depth)])
         return np.sqrt(squares * self.widths[:-1])
 
     def input_q(self) -> float:

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 # One number a layer; the rows of `to_pandas`.
 FIGURES = (
     "mean", "std", "min", "max", "preactivation_mean", "preactivation_std", "q", "saturated", "zero", "dead",
-    "nonfinite", "distinct", "correlation", "gradient_std", "weight_gradient_std", "chi", "weight_std",
+    "nonfinite", "distinct", "correlation", "gradient_std", "weight_gradient_std", "gradient_zero", "chi", "weight_std",
     "underflow", "overflow",
 )  # fmt: skip
 COUNTS = ("nonfinite", "distinct", "underflow", "overflow", "histogram")
@@ -97,6 +97,8 @@ class ProbeResult:
     """Standard deviation of delta_l, where dL/da_last is drawn from N(0, 1); NaN without `backward`."""
     weight_gradient_std: Array
     """Standard deviation of dL/dW_l; NaN without `backward`."""
+    gradient_zero: Array
+    """Share of delta_l that is exactly 0; NaN without `backward`."""
     chi: Array
     """Mean of phi'(z_l)^2 times fan_in times var(W_l), the layer Jacobian's mean squared singular value."""
     weight_std: Array

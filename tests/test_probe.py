@@ -74,6 +74,7 @@ def twin(scheme, activation, widths, batch, seed, biases=False, sigma_b=0.0, **p
         "correlation": [2 * (p * r).sum() / (p**2 + r**2).sum() for p, r in pairs],
         "gradient_std": [d.std() for d in delta],
         "weight_gradient_std": [(u.T @ d).std() for u, d in zip(a[:-1], delta, strict=True)],
+        "gradient_zero": [(d == 0).mean() for d in delta],
         "chi": [(slope(u) ** 2).mean() * len(w) * w.var() for u, w in zip(z, weights, strict=True)],
         "weight_std": [w.std() for w in weights],
     }, x
