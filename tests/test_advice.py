@@ -1,7 +1,11 @@
 """Advice: the ranking against probes made one by one, the known winners, the words and the errors."""
 
+import contextlib
 import dataclasses
+import io
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,3 +234,15 @@ def test_a_wrong_argument_is_named_before_anything_is_drawn(arguments, error, wo
     monkeypatch.setattr(advice, "measure", never)
     with pytest.raises(error, match=words):
         recommend(**arguments)
+
+
+def test_the_page_shows_what_its_code_prints():
+    page = (Path(__file__).parent.parent / "docs" / "probe.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    names = {}
+    for code, shown in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(code, names)
+        assert printed.getvalue().split() == shown.split()
