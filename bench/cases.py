@@ -136,7 +136,7 @@ def calls(small: bool, threads: int) -> list[Case]:
         Case("import fastinit, beyond NumPy's import", "0.3 s", lambda: processes.import_time,
              target=Target(0.3), measured="s"),
         Case("first call, nothing compiled", "3 s", lambda: processes.first_call_cold(first),
-             target=Target(3), measured="s", repeats=5),
+             target=Target(3), measured="s", repeats=3),
         Case("first call, kernels cached", "0.6 s", lambda: processes.first_call_cached(first),
              target=Target(0.6), measured="s"),
     ]  # fmt: skip
@@ -183,7 +183,7 @@ def probes(small: bool, threads: int) -> list[Case]:
         ("kernels cached", processes.first_call_cached),
     ):
         cases.append(
-            Case(f"first probe with gradients, {words}", "-", partial(prepare, first), measured="s", repeats=3)
+            Case(f"first probe with gradients, {words}", "-", partial(prepare, first), measured="s", repeats=2)
         )
     return cases
 

@@ -81,7 +81,7 @@ def _run(script: str, cache_folder: str | None = None) -> float:
     if cache_folder is not None:
         environment["NUMBA_CACHE_DIR"] = cache_folder
     result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=300,
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=100,
         cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     if result.returncode != 0:

@@ -15,13 +15,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import peers
 from cases import Case, cases
@@ -50,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     about = machine(options.threads, options.repeats)
     rows = run_all(table, options)
+    complete = len(rows) == len(table)
     print(plain(rows))
     print("\n" + about)
-    if options.write:
+    if options.write and complete:
         RESULTS.write_text(results_page(rows, about))
         print(f"wrote {RESULTS}")
         page = replace_table(README.read_text(), readme_table(rows, about))
@@ -85,12 +86,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run_all(table: list[Case], options: argparse.Namespace) -> list[Row]:
-    show, context = _progress(len(table))
-    rows = []
-    with context:
-        for case in table:
-            show(case.name)
+    """Measure one comparison after the other; after Ctrl-C, those that are done."""
+    rows: list[Row] = []
+    with _progress(len(table)) as (begin, say), suppress(KeyboardInterrupt):
+        for number, case in enumerate(table, 1):
+            begin(case.name)
+            started = time.perf_counter()
             rows.append((case, _run_apart(case, options)))
+            _, ours, _, _, factor, _, target, verdict = cells(rows[-1])
+            seconds = time.perf_counter() - started
+            outcome = ", ".join(text for text in (ours, factor, target, verdict) if text != "-")
+            say(f"[{number}/{len(table)}] {case.name}: {outcome} ({seconds:.0f} s)")
     return rows
 
 
@@ -99,27 +105,31 @@ def _run_apart(case: Case, options: argparse.Namespace) -> Result:
     command = [sys.executable, __file__, "--case", case.name, "--threads", str(options.threads)]
     command += ["--repeats", str(options.repeats)] + ["--small"] * options.small
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     except subprocess.TimeoutExpired:
-        return Result(note="took more than five minutes")
+        return Result(note="took more than four minutes")
     if done.returncode != 0:
         return Result(note=(done.stderr.strip().splitlines() or ["died"])[-1])
     return Result(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _progress(total: int) -> tuple[Callable[[str], None], Any]:
-    """What to call before each step, and the context to do so in."""
-    count = iter(range(1, total + 1))
+@contextmanager
+def _progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """What to call before a comparison, and with the line that says how it went."""
     try:
-        if not sys.stderr.isatty():
-            raise ImportError
         from rich.console import Console
         from rich.progress import Progress
     except ImportError:
-        return lambda text: print(f"[{next(count)}/{total}] {text}", file=sys.stderr, flush=True), nullcontext()
-    bar = Progress(console=Console(stderr=True), transient=True)
-    task = bar.add_task("", total=total)
-    return lambda text: bar.update(task, description=text, completed=next(count) - 1), bar
+        yield lambda text: None, lambda line: print(line, file=sys.stderr, flush=True)
+        return
+    with Progress(console=Console(stderr=True, soft_wrap=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+
+        def say(line: str) -> None:
+            bar.console.print(line, markup=False, highlight=False)
+            bar.advance(task)
+
+        yield lambda text: bar.update(task, description=text), say
 
 
 # Tables

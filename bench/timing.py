@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from statistics import median, quantiles
+from subprocess import TimeoutExpired
 from typing import Any
 
 import peers
@@ -49,7 +50,7 @@ def measure(case: Case, *, repeats: int, threads: int) -> Result:
                 result.ours.append(take(ours))
                 if theirs:
                     result.theirs.append(take(theirs))
-    except (RuntimeError, MemoryError, ValueError, TypeError) as error:
+    except (RuntimeError, MemoryError, ValueError, TypeError, TimeoutExpired) as error:
         return Result(note=f"{type(error).__name__}: {error}")
     return result
 
