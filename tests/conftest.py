@@ -1,0 +1,32 @@
+"""What several test files share: an interpreter of their own, and the way to import the twin."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# `import twin`, `import golden`: pytest's importlib mode leaves this folder out of the path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Run code in a fresh interpreter that turns warnings into errors, and return what it prints.
+
+    The child shares the compiled kernels of this process unless `env` says otherwise (NUMBA_CACHE_DIR).
+    """
+
+    def run(code, *arguments, options=("-W", "error"), **env):
+        done = subprocess.run(
+            [sys.executable, *options, "-c", code, *map(str, arguments)],
+            env={**os.environ, "TESTS": str(Path(__file__).parent), **env},
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+        assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run

@@ -1,0 +1,78 @@
+"""Golden values: what version 1 of the contract gives, law by law and scheme by scheme.
+
+`python tests/golden.py --write` writes them anew. Every change of an old entry is a new version of the contract.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import fastinit as fi
+
+FILE = Path(__file__).parent / "data" / "golden.json"
+SEED = 0x0123456789ABCDEF
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+LAWS = {
+    "uniform": (fi.uniform, {"low": -0.25, "high": 0.75}),
+    "normal": (fi.normal, {"mean": 0.125, "std": 0.02}),
+    "truncated_normal": (fi.truncated_normal, {"std": 0.02}),
+    "truncated_normal_tail": (fi.truncated_normal, {"lower": 5.0, "upper": float("inf")}),
+}
+# Beside the defaults of every scheme: the parameters that change how, not how much, is drawn.
+VARIANTS = {
+    "he_normal truncated": ("he_normal", {"truncated": True}),
+    "he_normal fan_out oi": ("he_normal", {"mode": "fan_out", "layout": "oi"}),
+    "he_uniform leaky": ("he_uniform", {"nonlinearity": "leaky_relu", "negative_slope": 0.2}),
+    "variance_scaling uniform": ("variance_scaling", {"distribution": "uniform", "scale": 2.0, "mode": "fan_avg"}),
+    "sparse oi 3": ("sparse", {"nonzeros": 3, "layout": "oi"}),
+    "positive_unitball oi": ("positive_unitball", {"layout": "oi"}),
+}
+RAW = 8
+
+
+def _entry(values):
+    """The first values, as the integers of their bits, and a hash of all of them, little-endian."""
+    bits = values.reshape(-1).view(f"u{values.itemsize}")
+    little = bits.astype(bits.dtype.newbyteorder("<"), copy=False)
+    return {
+        "raw": " ".join(f"{int(b):0{2 * values.itemsize}x}" for b in bits[:RAW]),
+        "sha256": hashlib.sha256(little.tobytes()).hexdigest(),
+    }
+
+
+def law_entries():
+    """An entry for each law and dtype: 100003 elements, so that groups, tiles and a rest take part."""
+    return {
+        f"{law} {dtype}": _entry(function(100_003, seed=SEED, name="golden", dtype=dtype, **numbers))
+        for law, (function, numbers) in LAWS.items()
+        for dtype in DTYPES
+    }
+
+
+def scheme_entries():
+    """An entry for each name in the registry, and each variant."""
+    cases = {name: (name, {}) for name in fi.schemes()} | VARIANTS
+    return {
+        case: _entry(fi.init(scheme, (96, 160), seed=SEED, name="golden", **params))
+        for case, (scheme, params) in cases.items()
+    }
+
+
+def compute():
+    """All golden values, as this machine draws them."""
+    return {"contract": 1, "laws": law_entries(), "schemes": scheme_entries()}
+
+
+def stored():
+    """All golden values, as they were written."""
+    return json.loads(FILE.read_text())
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise")
+    if sys.argv[1:] == ["--write"]:
+        FILE.write_text(json.dumps(compute(), indent=1) + "\n")
+    print("same" if compute() == stored() else "different")

@@ -1,0 +1,90 @@
+"""The guard: what the fills compile to keeps its vector instructions, here and on every change.
+
+Compiled afresh (machine code that comes from the cache brings no listing) and read as assembly.
+"""
+
+import json
+import platform
+
+import pytest
+
+LAWS = ("uniform", "normal", "truncated_normal")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+# Per machine: multiplications of words, and fused multiply-adds of floats, on whole registers.
+PATTERNS = {
+    "x86_64": {
+        "words": r"vpmuludq\s.*%[yz]mm",
+        "float32": r"vfn?m(?:add|sub)\d*ps\s.*%[yz]mm",
+        "float64": r"vfn?m(?:add|sub)\d*pd\s.*%[yz]mm",
+    },
+    "aarch64": {
+        "words": r"\b(?:umull2?|mul)\s+v\d+\.",
+        "float32": r"\bfml[as]\s+v\d+\.4s",
+        "float64": r"\bfml[as]\s+v\d+\.2d",
+    },
+}
+MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+
+# Packed instructions found in the serial version of each fill, and in a copy whose lanes depend on each other.
+CODE = """
+import json, re, sys
+import numpy as np
+from fastinit_kernels import fill
+from fastinit_kernels.intrinsics import fma
+from fastinit_kernels.jit import kernel
+from fastinit_kernels.philox import philox
+
+patterns = json.loads(sys.argv[1])
+
+def count(dispatcher):
+    asm = "\\n".join(dispatcher.inspect_asm().values())
+    return {name: len(re.findall(pattern, asm)) for name, pattern in patterns.items()}
+
+found = {}
+for law in json.loads(sys.argv[2]):
+    for dtype in json.loads(sys.argv[3]):
+        tiled = fill.fill_kernel(law, dtype)
+        out = np.zeros(64, fill.stored_type(dtype))
+        geometry = np.array([64, 64, 1, 0, 0])
+        tiled.serial(0, 1, out, geometry, np.zeros(4, np.uint32), np.zeros(8, fill.compute_type(dtype)))
+        found[f"{law} {dtype}"] = count(tiled.serial)
+
+@kernel(None)
+def chained(out, key):
+    # Each block's counter is the last block's word, each value goes into the next: nothing can be packed.
+    w = np.uint32(1)
+    for i in range(out.size):
+        w, _, _, _ = philox(w, w, w, w, key[0], key[1])
+        out[i] = fma(out[i - 1], np.float32(w), np.float32(1))
+
+chained(np.ones(64, np.float32), np.zeros(4, np.uint32))
+found["chained"] = count(chained)
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(python, tmp_path_factory):
+    if MACHINE not in PATTERNS:
+        pytest.skip(f"knows the assembly of {', '.join(PATTERNS)}")
+    arguments = (PATTERNS[MACHINE], LAWS, DTYPES)
+    fresh = str(tmp_path_factory.mktemp("fresh"))
+    return json.loads(python(CODE, *map(json.dumps, arguments), NUMBA_CACHE_DIR=fresh, NUMBA_NUM_THREADS="1"))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("law", LAWS)
+def test_a_fill_is_packed(found, law, dtype):
+    counts = found[f"{law} {dtype}"]
+    # Ten rounds of two products for at least one register of lanes.
+    assert counts["words"] >= 20
+    # At least a fused operation for each polynomial coefficient of the law, an element of a group's four (two).
+    fused = counts["float64" if dtype == "float64" else "float32"]
+    assert fused >= {"uniform": 2, "normal": 20, "truncated_normal": 40}[law]
+
+
+def test_the_guard_can_fail(found):
+    assert found["chained"]["words"] < 20
+    assert found["chained"]["float32"] == 0
+    assert found["chained"]["float64"] == 0
