@@ -295,8 +295,9 @@ def _check_dtype(dtype: object) -> str:
         wanted = np.dtype(dtype)  # type: ignore[call-overload]
     except TypeError:
         wanted = None
+    # None would mean float64, as an argument of np.dtype and beside == alike.
     for known, numpy_dtype in DTYPES.items():
-        if dtype is not None and wanted == numpy_dtype and wanted.isnative:
+        if dtype is not None and wanted is not None and wanted == numpy_dtype and wanted.isnative:
             return known
     kind = ValueError if isinstance(dtype, str | np.dtype | type) else TypeError
     raise kind(f"argument 'dtype' must be one of {', '.join(DTYPES)}, got {dtype!r}")
@@ -314,6 +315,7 @@ def _target(out: object, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
         raise ValueError(f"argument 'out' must have dtype {dtype.name} in native byte order, got {out.dtype!r}")
     if not out.flags.writeable:
         raise ValueError("argument 'out' must be writable, got a read-only array")
-    if any(n > 1 and s == 0 for n, s in zip(out.shape, out.strides, strict=True)):
+    # NumPy gives an empty array strides of 0: there is nothing to repeat.
+    if out.size and any(n > 1 and s == 0 for n, s in zip(out.shape, out.strides, strict=True)):
         raise ValueError(f"argument 'out' must not repeat its elements, got strides {out.strides}")
     return out

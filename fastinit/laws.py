@@ -126,11 +126,6 @@ def _check_range(name: str, value: float, dtype: np.dtype[Any]) -> None:
         raise ValueError(f"argument '{name}' must be within ±{largest:.4g}, the range of {dtype.name}, got {value!r}")
 
 
-def _check_fields(law: Any) -> None:
-    for field in fields(law):
-        object.__setattr__(law, field.name, check_finite(field.name, getattr(law, field.name)))
-
-
 @dataclass(frozen=True)
 class Uniform(Sampled):
     """U(low, high)."""
@@ -140,7 +135,8 @@ class Uniform(Sampled):
     high: float
 
     def __post_init__(self) -> None:
-        _check_fields(self)
+        object.__setattr__(self, "low", check_finite("low", self.low))
+        object.__setattr__(self, "high", check_finite("high", self.high))
         if self.low > self.high:
             raise ValueError(f"argument 'low' must be <= high, got low={self.low!r}, high={self.high!r}")
 
@@ -169,8 +165,8 @@ class Normal(Sampled):
     std: float
 
     def __post_init__(self) -> None:
-        _check_fields(self)
-        check_finite("std", self.std, minimum=0)
+        object.__setattr__(self, "mean", check_finite("mean", self.mean))
+        object.__setattr__(self, "std", check_finite("std", self.std, minimum=0))
 
     @property
     def variance(self) -> float:
