@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the suites import their tables
 import cases
 import peers
 from peers import Work
+from timing import settle
 
 THREADS = min(2, peers.CORES)
 SIZES = (10, 1_000, 100_000, 10_000_000, 30_000_000)
@@ -58,7 +58,7 @@ def run(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., None]:
         if disabled(request.config):
             work()
         else:
-            time.sleep(0.2)
+            settle()
             work()
         if rounds:
             benchmark.pedantic(work, rounds=rounds)

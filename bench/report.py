@@ -25,7 +25,7 @@ from pathlib import Path
 
 import peers
 from cases import Case, cases
-from timing import PAUSE, Result, measure, middle
+from timing import Result, measure, middle
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "RESULTS.md"
@@ -255,9 +255,9 @@ Written by `python bench/report.py`. {about}
 {markdown(HEADER, [cells(row) for row in rows])}
 
 Times of fills are per element, of sweeps per point. `x faster` is the peer's time over ours, `x its time` ours over
-the peer's: medians and quartiles of neighbouring measurements. Both sides run in one process, taking turns, each
-after a pause of {PAUSE} s (idle threads of other pools spin) and a warm run; outputs are allocated beforehand
-where a library can fill them. In brackets: the stretch goal.
+the peer's: medians and quartiles of neighbouring measurements. Both siBoth sides run in one process, taking turns, each
+once the other's threads sleep and after a warm run; outputs are allocated beforehand where a library can fill them.
+kets: the stretch goal.
 """
 
 

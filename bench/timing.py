@@ -1,4 +1,4 @@
-"""Timing two sides against each other: interleaved A B A B in one process, each after a pause and a warm run."""
+"""Timing two sides against each other: interleaved A B A B in one process, each after a warm run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from typing import Any
 import peers
 from cases import Case
 from peers import Work
-
-# Idle workers of OpenMP and OpenBLAS spin for tens of milliseconds and take a core from whoever runs next.
-PAUSE = 0.2
 
 # Calls are repeated until a measurement takes at least this long.
 SHORTEST = 0.005
@@ -61,9 +58,22 @@ def _figure(work: Work) -> float:
 
 
 def _seconds(work: Work) -> float:
-    time.sleep(PAUSE)
+    settle()
     once = _run(work, 1)
     return _run(work, max(1, math.ceil(SHORTEST / once)))
+
+
+def settle() -> None:
+    """Wait until the thread pools of this process sleep.
+
+    Idle workers of OpenMP and OpenBLAS spin for tens of milliseconds and take a core from whoever runs next; while
+    they do, this process uses processor time although it waits.
+    """
+    quiet, deadline = 0, time.perf_counter() + 1
+    while quiet < 2 and time.perf_counter() < deadline:
+        used = time.process_time()
+        time.sleep(0.02)
+        quiet = quiet + 1 if time.process_time() - used < 0.002 else 0
 
 
 def _run(work: Work, calls: int) -> float:
