@@ -24,9 +24,11 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from numba import _dynfunc
 from numba.core import serialize
 from numba.core.caching import _Cache
-from numba.core.compiler import CompileResult
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler, CompileResult
 from numba.np.ufunc import parallel as numba_threads
 
 from .intrinsics import next_tile, use_widest_vectors
@@ -43,9 +45,39 @@ PARALLEL_FROM = 1 << 15
 _TILES_PER_CALL = 1 << 13
 
 
+class _Linked(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a helper, handed to its callers as it was lowered.
+
+    Numba would optimise every helper with all that it calls and make machine code of it, once a level of nesting, and
+    use none of that: the kernel at the top is optimised as a whole.
+    """
+
+    def finalize(self) -> None:
+        self._raise_if_finalized()
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._final_module.verify()
+        self._finalized = True
+
+
+class _HelperCompiler(Compiler):  # type: ignore[misc]
+    def __init__(self, typing_context: Any, target_context: Any, *rest: Any) -> None:
+        super().__init__(typing_context, target_context, *rest)
+        self.state.library = _Linked(target_context.codegen(), "helper")
+        self.state.targetctx.get_executable = _not_executable
+
+
+def _not_executable(library: Any, description: Any, environment: Any) -> Any:
+    """Return the object by which Numba knows a compiled helper; nothing calls it, so it has no address."""
+    return _dynfunc.make_function(description.lookup_module(), description.qualname, "", 0, environment, (library,))
+
+
 def inline(function: F) -> F:
     """Compile a helper that is always inlined into its callers: a call left in a loop stops vectorisation."""
-    return numba.njit(forceinline=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    return numba.njit(  # type: ignore[no-any-return]
+        forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_HelperCompiler, **_OPTIONS
+    )(function)
 
 
 def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
