@@ -1,5 +1,7 @@
 """The forward pass against its twin, and what its figures must not depend on."""
 
+import itertools
+
 import numba
 import numpy as np
 import probe_twin as twin
@@ -23,7 +25,7 @@ BINS = 7
 def arrays(widths, batch, dtype, scale=1.0, seed=0):
     """Weights, biases and inputs of a network whose signal keeps its size."""
     rng = np.random.default_rng(seed)
-    pairs = list(zip(widths[:-1], widths[1:], strict=True))
+    pairs = list(itertools.pairwise(widths))
     weights = [(rng.standard_normal(p) * scale * np.sqrt(1.5 / p[0])).astype(dtype) for p in pairs]
     biases = [(rng.standard_normal(n) * 0.1 * scale).astype(dtype) for n in widths[1:]]
     return weights, biases, rng.standard_normal((batch, widths[0])).astype(dtype)
@@ -162,7 +164,7 @@ def test_drawn_tensors_are_those_of_init(law, params, batch, widths, dtype):
     inputs = fi.normal((batch, widths[0]), seed=5, name="input", dtype=compute.name)
     cotangent = fi.normal((batch, widths[-1]), seed=5, name="cotangent", dtype=compute.name)
     by_array, by_law = [], []
-    for index, pair in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for index, pair in enumerate(itertools.pairwise(widths)):
         w = fi.init(law, pair, seed=5, name=f"layer.{index}.weight", dtype=dtype, **params).astype(compute)
         b = fi.normal((pair[1],), std=0.5, seed=5, name=f"layer.{index}.bias", dtype=compute.name)
         by_array.append(Layer(*pair, Source(array=w), Source(array=b)))
@@ -228,7 +230,7 @@ def test_a_network_that_overflows_reports_it_layer_by_layer():
     layers = twin.forward("linear", weights, biases, inputs)
     # Squares leave float32 after four layers already; the figures last as long as the values do.
     for index in range(6):
-        z, a = layers[index]
+        _z, a = layers[index]
         assert got["nonfinite"][index] == 0
         np.testing.assert_allclose(got["std"][index], a.std(), rtol=1e-4)
     assert got["nonfinite"][-1] == 50 * 64

@@ -17,13 +17,14 @@ from .forward import A_IN, N_IN, N_OUT, SCRATCH, SLOPES, WEIGHT, Plan, empty_rec
 from .gemm import CHUNK, multiply_function
 from .jit import Tiled, inline
 from .lanes import lanes_of, panel_width
+from .lines import line_address
 from .schedule import Program, enter, leave
 from .sources import BLOCK_COLUMNS, Source, pack_function, pack_transposed_function
 
 COTANGENT, SCALE, MERGE, WEIGHT_GRADIENT, DRAW, BACK = range(6)
 
 # The sizes of a launch; DELTA is the first of two places, taken in turn by the layers' parity.
-ROWS, PADDED_ROWS, DELTA, WEIGHTS = 0, 1, 2, 4
+ROWS, PADDED_ROWS, DELTA, WEIGHTS, LINE_ADDRESS = 0, 1, 2, 4, 5
 
 # Columns of a layer's row of places: first record of delta_l, and of dW_l.
 DELTA_RECORD, WEIGHT_RECORD = range(2)
@@ -203,6 +204,7 @@ def backward_kernel(dtype: Any) -> Tiled:
             left = (t - panel * across) * turned
             row = start + panel * width
             turn(
+                sizes[LINE_ADDRESS],
                 numbers,
                 parameters,
                 layers[index, WEIGHT],
@@ -222,6 +224,7 @@ def backward_kernel(dtype: Any) -> Tiled:
             left = (t - chunk * across) * most
             step = sizes[PADDED_ROWS] * width
             pack(
+                sizes[LINE_ADDRESS],
                 numbers,
                 parameters,
                 np.int64(len(numbers) - 1),
@@ -286,7 +289,7 @@ def run(plan: Plan, cotangent: Source) -> dict[str, NDArray[Any]]:
     numbers = np.array([source.numbers() for source in sources], np.int64)
     parameters = np.array([source.parameters for source in sources], dtype)
     program = _program(plan, columns)
-    sizes = np.array([plan.batch, plan.padded_rows, at, at + delta, at + 2 * delta], np.int64)
+    sizes = np.array([plan.batch, plan.padded_rows, at, at + delta, at + 2 * delta, line_address(dtype.type)], np.int64)
     backward_kernel(dtype)(
         program.tasks,
         2 * plan.work(),

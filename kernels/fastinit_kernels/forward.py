@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import moments, schedule, sources
+from . import moments, schedule
 from .activations import activation_both
 from .gemm import CHUNK, multiply_function
 from .histogram import histogram_function
 from .jit import Tiled, inline
 from .lanes import lanes_of, panel_width
+from .lines import GROUP, LINE, line_address
 from .schedule import Program, enter, leave
 from .sources import BLOCK_COLUMNS, Source, blocks, pack_function
 
@@ -28,7 +29,7 @@ from .sources import BLOCK_COLUMNS, Source, blocks, pack_function
 WEIGHT_BUDGET = 1 << 24
 
 # A task's scratch line: as long as the longest run, and a group at either end.
-SCRATCH = sources.LINE + 2 * sources.GROUP
+SCRATCH = LINE + 2 * GROUP
 
 # Rows of a buffer come in multiples of this, so that every tile fits in whole.
 ROW_MULTIPLE = 24
@@ -43,7 +44,7 @@ N_IN, N_OUT, A_IN, A_OUT, SLOPES, WEIGHT, BIAS_SOURCE, HISTOGRAM, UNIT, RECORD =
 PARAMETER, LOW, HIGH, FROM, TO, BINS_A_UNIT = range(6)
 
 # The sizes of a launch.
-ROWS, ROW, PADDED_ROWS, BINS, INPUT_SOURCE, FIRST_PASS, WEIGHTS, BIASES, WEIGHT_PARTIAL = range(9)
+ROWS, ROW, PADDED_ROWS, BINS, INPUT_SOURCE, FIRST_PASS, WEIGHTS, BIASES, WEIGHT_PARTIAL, LINE_ADDRESS = range(10)
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,21 @@ def block_function(dtype: Any) -> Any:
         rows = min(CHUNK, all_rows - row)
         scratch = np.empty(SCRATCH, real)
         to += (left - start) // width * panel_step + row * width
-        pack(numbers, parameters, source, n, shift + row, rows, left, right, memory, to, panel_step, scratch)
+        pack(
+            sizes[LINE_ADDRESS],
+            numbers,
+            parameters,
+            source,
+            n,
+            shift + row,
+            rows,
+            left,
+            right,
+            memory,
+            to,
+            panel_step,
+            scratch,
+        )
         if kind == DRAW and sizes[FIRST_PASS]:
             panels = (stop - start + width - 1) // width
             for panel in range((left - start) // width, (right - start + width - 1) // width):
@@ -450,7 +465,10 @@ class Plan:
         for row in range(0, self.batch, self.block_rows):
             rows = min(self.block_rows, self.batch - row)
             program = self.program(rows, row == 0)
-            sizes = np.array([rows, row, self.padded_rows, self.bins, 0, int(row == 0), *self.places], np.int64)
+            sizes = np.array(
+                [rows, row, self.padded_rows, self.bins, 0, int(row == 0), *self.places, line_address(self.dtype.type)],
+                np.int64,
+            )
             bits = np.uint32 if self.dtype.itemsize == 4 else np.uint64
             kernel(
                 program.tasks,
