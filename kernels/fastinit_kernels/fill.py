@@ -187,6 +187,7 @@ def fill_kernel(law: str, dtype: str) -> Tiled:
 
 def fill(law: str, dtype: str, out: Any, geometry: Any, key: Any, parameters: Any) -> None:
     """Write the region `geometry` of the tensor (key, law, parameters) to `out`, a flat array of the stored type."""
-    elements = int(geometry[0])
+    elements, run = int(geometry[0]), int(geometry[1])
     if elements:
-        fill_kernel(law, dtype)(-(-elements // TILE), elements, out, geometry, key, parameters)
+        steps = elements // run * -(-run // 64) * 64  # a run, however short, costs whole groups
+        fill_kernel(law, dtype)(-(-elements // TILE), steps, out, geometry, key, parameters)
