@@ -12,6 +12,8 @@ from pathlib import Path
 
 from peers import Work
 
+LONGEST = 240
+
 _FIRST_CALL = """
 import time
 import fastinit as fi
@@ -80,10 +82,12 @@ def _run(script: str, cache_folder: str | None = None) -> float:
     environment = dict(os.environ)
     if cache_folder is not None:
         environment["NUMBA_CACHE_DIR"] = cache_folder
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=100,
-        cwd=Path(__file__).parent.parent,
-    )  # fmt: skip
+    command = [sys.executable, "-c", script]
+    folder = Path(__file__).parent.parent
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=LONGEST, cwd=folder)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"took more than {LONGEST} s") from None
     if result.returncode != 0:
         raise RuntimeError(result.stderr.strip().splitlines()[-1])
     return float(result.stdout)
