@@ -256,9 +256,9 @@ Written by `python bench/report.py`. {about}
 {markdown(HEADER, [cells(row) for row in rows])}
 
 Times of fills are per element, of sweeps per point. `x faster` is the peer's time over ours, `x its time` ours over
-the peer's: medians and quartiles of neighbouring measurements. Both siBoth sides run in one process, taking turns, each
+the peer's: medians and quartiles of neighbouring measurements. Both sides run in one process, taking turns, each
 once the other's threads sleep and after a warm run; outputs are allocated beforehand where a library can fill them.
-kets: the stretch goal.
+Behind a target, in brackets: the stretch goal.
 """
 
 
