@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from fastinit.sweep import sweep
+import fastinit as fi
 
-swept = sweep(
+swept = fi.sweep(
     activation="tanh",
     sigma_w=np.linspace(0.6, 2.0, 15).round(2),
     depth=[1, 2, 5, 10, 20, 50],

@@ -81,7 +81,7 @@ def test_points_that_share_a_prefix_are_computed_once(monkeypatch):
 
 
 def test_large_networks_run_one_after_the_other(monkeypatch):
-    monkeypatch.setattr("fastinit.sweep.LARGE", 100)
+    monkeypatch.setattr(sys.modules["fastinit.sweep"], "LARGE", 100)  # fi.sweep is the function
     threads = set()
     run = Job.run
     monkeypatch.setattr(Job, "run", lambda self: threads.add(threading.current_thread().name) or run(self))
@@ -250,13 +250,13 @@ def test_an_arrays_content_is_part_of_the_grid(tmp_path):
 
 SLOW = """
 import sys, time
-import fastinit.sweep as module
-run = module.Job.run
+from fastinit.sweep import Job, sweep
+run = Job.run
 def slow(self):
     time.sleep(0.2)
     return run(self)
-module.Job.run = slow
-result = module.sweep(store=sys.argv[1], depth=1, width=4, batch=3, seed=range(40))
+Job.run = slow
+result = sweep(store=sys.argv[1], depth=1, width=4, batch=3, seed=range(40))
 print(len(result), result.complete, repr(result))
 """
 
