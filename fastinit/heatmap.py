@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import check_integer, unknown
 from .plots import GREY, INK, new_figure, plain_frame, save
+from .report import number
 from .result import FIGURES
 
 if TYPE_CHECKING:
@@ -118,4 +119,4 @@ def _panel(axes: Any, sweep: SweepResult, x: str, y: str, grid: tuple[Any, Any],
 
 
 def _tick(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return number(value, 3) if isinstance(value, float) else str(value)

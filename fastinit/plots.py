@@ -12,7 +12,7 @@ import numpy as np
 
 from .activations import get_activation
 from .files import replacing
-from .report import choose, needs
+from .report import choose, needs, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +203,7 @@ def _histogram(axes: "Axes", result: "ProbeResult", layer: int, title: str) -> N
     axes.set_title(title, fontsize=7.5, color=GREY, pad=3)
     axes.set_yticks([])
     axes.set_xticks([edges[0], (edges[0] + edges[-1]) / 2, edges[-1]])
-    axes.set_xticklabels([f"{tick:.2g}" for tick in axes.get_xticks()])
+    axes.set_xticklabels([number(tick) for tick in axes.get_xticks()])
     # The outer labels stand inside the panel's width, away from the neighbour's.
     first, _, last = axes.get_xticklabels()
     first.set_horizontalalignment("left")
@@ -215,7 +215,7 @@ def _words(result: "ProbeResult", layer: int) -> str:
     """Describe what a histogram cannot show: the spread in numbers, and what stands outside it."""
     if np.isnan(result.std[layer]):
         return "all inf or NaN"
-    words = [f"std {result.std[layer]:.2g}"]
+    words = [f"std {number(result.std[layer])}"]
     if 0.05 < result.zero[layer] < 1:
         words.append(f"{100 * result.zero[layer]:.0f}% zero")
     outside = (result.underflow[layer] + result.overflow[layer]) / (result.batch * result.widths[layer + 1])

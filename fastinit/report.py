@@ -115,11 +115,12 @@ def summary_table(results: Iterable[tuple[str, "ProbeResult"]]) -> Table:
     rows = tuple(
         (
             label, f"{r.depth}x{r.width} {r.activation}" if r.width else f"{r.widths} {r.activation}",
-            f"{r.std[0]:.2g} → {r.std[-1]:.2g}", f"{r.gradient_std[0]:.2g} ← {r.gradient_std[-1]:.2g}", r.verdict,
+            f"{number(r.std[0])} → {number(r.std[-1])}",
+            f"{number(r.gradient_std[0])} ← {number(r.gradient_std[-1])}", r.verdict,
         )
         for label, r in results
     )  # fmt: skip
-    columns = ("scheme", "network", "std, first → last", "gradient, same", "verdict")
+    columns = ("scheme", "network", "std, first → last", "gradient, first ← last", "verdict")
     return Table("Summary", columns, rows, left=frozenset({"scheme", "network", "verdict"}))
 
 
@@ -128,6 +129,17 @@ def choose(depth: int, count: int | None) -> list[int]:
     if count is None or depth <= count:
         return list(range(depth))
     return sorted({round(x) for x in np.linspace(0, depth - 1, max(count, 2))})
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Write a number with that many significant digits, and whole where that is shorter than an exponent.
+
+    Examples
+    --------
+    >>> [number(x) for x in (0.01234, 5.84, 584.0, 58432.0, 584321.0, 1e-7)]
+    ['0.012', '5.8', '584', '58432', '5.8e+05', '1e-07']
+    """
+    return f"{value:.0f}" if 10**digits <= abs(value) < 1e5 else f"{value:.{digits}g}"
 
 
 def _says_something(name: str, values: Any) -> bool:
@@ -141,7 +153,7 @@ def _write(value: Any, kind: str) -> str:
         return "-"
     if kind == "share":
         return f"{100 * value:.1f}%"
-    return f"{int(value)}" if kind == "count" else f"{value:.3g}"
+    return f"{int(value)}" if kind == "count" else number(value, 3)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .report import number
+
 # A signal or a gradient that changes by more than this factor from one end of the network to the other is
 # lost to training: the layers at the two ends would need learning rates a thousand times apart. Five sigmoid
 # layers under Xavier (0.25 a layer for the gradient, 0.004 in all), which the literature calls good, must
@@ -105,13 +107,13 @@ def _vanishing(f: Figures, activation: str, n_out: Sequence[int], scale: float) 
     forward, backward, spread = f["std"][-1] / scale, _backward(f), _spread(f)
     if forward < VANISHING:
         return (
-            f"the activations' std falls from {_number(f['std'][0])} in layer 0 to "
-            f"{_number(f['std'][-1])} in layer {last}"
+            f"the activations' std falls from {number(f['std'][0])} in layer 0 to "
+            f"{number(f['std'][-1])} in layer {last}"
         )
     if backward < VANISHING:
         return (
-            f"the gradient's std falls from {_number(f['gradient_std'][-1])} in layer {last} to "
-            f"{_number(f['gradient_std'][0])} in layer 0, so the first layers hardly learn" + _alike(f, spread)
+            f"the gradient's std falls from {number(f['gradient_std'][-1])} in layer {last} to "
+            f"{number(f['gradient_std'][0])} in layer 0, so the first layers hardly learn" + _alike(f, spread)
         )
     if spread < VANISHING:
         return f"layer {last} says the same whatever the input" + _alike(f, spread)
@@ -122,22 +124,22 @@ def _exploding(f: Figures, activation: str, n_out: Sequence[int], scale: float) 
     last = len(n_out) - 1
     if f["std"][-1] / scale > EXPLODING:
         return (
-            f"the activations' std grows from {_number(f['std'][0])} in layer 0 to "
-            f"{_number(f['std'][-1])} in layer {last}"
+            f"the activations' std grows from {number(f['std'][0])} in layer 0 to "
+            f"{number(f['std'][-1])} in layer {last}"
         )
     if _backward(f) > EXPLODING:
         return (
-            f"the gradient's std grows from {_number(f['gradient_std'][-1])} in layer {last} to "
-            f"{_number(f['gradient_std'][0])} in layer 0"
+            f"the gradient's std grows from {number(f['gradient_std'][-1])} in layer {last} to "
+            f"{number(f['gradient_std'][0])} in layer 0"
         )
     return None
 
 
 def _healthy(f: Figures, scale: float) -> str:
     last = len(f["std"]) - 1
-    words = f"layer {last} has activations of std {_number(f['std'][-1])} for an input of rms {_number(scale)}"
+    words = f"layer {last} has activations of std {number(f['std'][-1])} for an input of rms {number(scale)}"
     if np.isfinite(_backward(f)):
-        words += f", and layer 0 gets {_number(_backward(f))} times the gradient of layer {last}"
+        words += f", and layer 0 gets {number(_backward(f))} times the gradient of layer {last}"
     return words
 
 
@@ -172,18 +174,14 @@ def _alike(f: Figures, spread: float) -> str:
         return ""
     last = len(f["std"]) - 1
     return (
-        f"; in layer {last} two inputs differ {_number(spread)} times as much as in layer 0, "
-        f"all near the mean activation {_number(f['mean'][-1])}"
+        f"; in layer {last} two inputs differ {number(spread)} times as much as in layer 0, "
+        f"all near the mean activation {number(f['mean'][-1])}"
     )
 
 
 def _first(mask: Any) -> int | None:
     found = np.flatnonzero(mask)
     return int(found[0]) if found.size else None
-
-
-def _number(value: float) -> str:
-    return f"{value:.2g}"
 
 
 def _percent(share: float) -> str:
