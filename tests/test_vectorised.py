@@ -6,29 +6,36 @@ Compiled afresh (machine code that comes from the cache brings no listing) and r
 import json
 import platform
 
+import llvmlite.binding as llvm
 import pytest
 
 LAWS = ("uniform", "normal", "truncated_normal")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
-# Per machine: multiplications of words, and fused multiply-adds of floats, on whole registers.
+# Per machine: multiplications of words and fused multiply-adds of floats on whole registers, and what must not be
+# there at all: float arithmetic on single values, and calls of the C library's functions.
+LIBRARY = r"\b(?:log|exp|sin|cos|pow|fma)[12]?f?\b"
 PATTERNS = {
     "x86_64": {
         "words": r"vpmuludq\s.*%[yz]mm",
         "float32": r"vfn?m(?:add|sub)\d*ps\s.*%[yz]mm",
         "float64": r"vfn?m(?:add|sub)\d*pd\s.*%[yz]mm",
+        "single": r"v(?:mul|add|sub|div|sqrt|fn?m(?:add|sub)\d*)s[sd]\s",
+        "library": LIBRARY,
     },
     "aarch64": {
         "words": r"\b(?:umull2?|mul)\s+v\d+\.",
         "float32": r"\bfml[as]\s+v\d+\.4s",
         "float64": r"\bfml[as]\s+v\d+\.2d",
+        "single": r"\bf(?:mul|add|sub|div|sqrt|n?madd|n?msub)\s+[sd]\d",
+        "library": LIBRARY,
     },
 }
 MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
 # Packed instructions found in the serial version of each fill, and in a copy whose lanes depend on each other.
 CODE = """
-import json, re, sys
+import json, math, re, sys
 import numpy as np
 from fastinit_kernels import fill
 from fastinit_kernels.intrinsics import fma
@@ -56,7 +63,7 @@ def chained(out, key):
     w = np.uint32(1)
     for i in range(out.size):
         w, _, _, _ = philox(w, w, w, w, key[0], key[1])
-        out[i] = fma(out[i - 1], np.float32(w), np.float32(1))
+        out[i] = fma(out[i - 1], np.float32(w), np.float32(math.log(out[i])))
 
 chained(np.ones(64, np.float32), np.zeros(4, np.uint32))
 found["chained"] = count(chained)
@@ -68,6 +75,8 @@ print(json.dumps(found))
 def found(python, tmp_path_factory):
     if MACHINE not in PATTERNS:
         pytest.skip(f"knows the assembly of {', '.join(PATTERNS)}")
+    if MACHINE == "x86_64" and not llvm.get_host_cpu_features().get("fma"):
+        pytest.skip("looks for AVX2 and its fused multiply-add, which this CPU lacks")
     arguments = (PATTERNS[MACHINE], LAWS, DTYPES)
     fresh = str(tmp_path_factory.mktemp("fresh"))
     return json.loads(python(CODE, *map(json.dumps, arguments), NUMBA_CACHE_DIR=fresh, NUMBA_NUM_THREADS="1"))
@@ -82,9 +91,13 @@ def test_a_fill_is_packed(found, law, dtype):
     # At least a fused operation for each polynomial coefficient of the law, an element of a group's four (two).
     fused = counts["float64" if dtype == "float64" else "float32"]
     assert fused >= {"uniform": 2, "normal": 20, "truncated_normal": 40}[law]
+    assert counts["single"] == 0
+    assert counts["library"] == 0
 
 
 def test_the_guard_can_fail(found):
     assert found["chained"]["words"] < 20
     assert found["chained"]["float32"] == 0
     assert found["chained"]["float64"] == 0
+    assert found["chained"]["single"] > 0
+    assert found["chained"]["library"] > 0
