@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -71,6 +72,11 @@ class Network:
         return self.batch * sum(n * m for n, m in pairwise(self.widths))
 
     @property
+    def memory(self) -> int:
+        """About how many activations are in memory at a time: two layers', or all for a backward pass."""
+        return self.batch * (sum(self.widths) if self.backward else 2 * max(self.widths))
+
+    @property
     def compute_dtype(self) -> str:
         """Type of the arithmetic: weights of 16 bits are rounded to them and used as float32."""
         return "float64" if self.dtype == "float64" else "float32"
@@ -95,15 +101,9 @@ class Network:
         if fixed:
             return [fixed] * self.depth
         bias = self.bias if isinstance(self.bias, float) else _rms(np.concatenate(self.bias))
-        q = predict(
-            self.activation.name, sigma_w=self.sigma_w(), sigma_b=min(math.hypot(bias, self.sigma_b), 1e150),
-            second_moment=self.input_q(), depth=self.depth,
-            param=self.parameter if self.activation.parameter else None,
-        ).q  # fmt: skip
-        scales = np.clip(np.nan_to_num(np.sqrt(q), nan=_SCALES[1]), *_SCALES)
-        scales[q == 0] = 1.0
-        values = [self.activation.function(scale * _SPAN, self.parameter) for scale in scales]
-        return [(float(v.min()), float(v.max())) for v in values]
+        param = self.parameter if self.activation.parameter else None
+        spread = min(math.hypot(bias, self.sigma_b), 1e150)
+        return _predicted_ranges(self.activation.name, param, tuple(self.sigma_w()), spread, self.input_q())
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments as a `ProbeResult` records them."""
@@ -123,6 +123,18 @@ class Network:
             "dtype": self.dtype,
             "params": self.params,
         }
+
+
+@lru_cache(maxsize=1024)  # a sweep asks again for every seed
+def _predicted_ranges(
+    name: str, param: float | None, sigma_w: tuple[float, ...], sigma_b: float, input_q: float
+) -> list[tuple[float, float]]:
+    phi = get_activation(name)
+    q = predict(name, sigma_w=sigma_w, sigma_b=sigma_b, second_moment=input_q, depth=len(sigma_w), param=param).q
+    scales = np.clip(np.nan_to_num(np.sqrt(q), nan=_SCALES[1]), *_SCALES)
+    scales[q == 0] = 1.0
+    values = [phi.function(scale * _SPAN, phi.resolve(param)) for scale in scales]
+    return [(float(v.min()), float(v.max())) for v in values]
 
 
 def resolve(

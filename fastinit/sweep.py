@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-# Beyond this many activations a layer (256 MiB in float32) networks run one after the other, each on all threads:
+# Beyond this many activations in memory (256 MiB in float32) networks run one after the other, each on all threads:
 # one a thread would need that memory several times over.
 LARGE = 1 << 26
 
@@ -229,12 +229,15 @@ class Job:
 
     indices: tuple[int, ...]
     points: tuple[dict[str, Any], ...]
+    networks: tuple[Network, ...] | None
+    """The points, checked; None on the way to another process, which checks them again: a table of functions,
+    such as a network's activation, cannot be pickled."""
     work: int
     large: bool
 
     def run(self) -> list[tuple[int, ProbeResult]]:
         """Probe the deepest and read the others off it."""
-        networks = [resolve(**point) for point in self.points]
+        networks = self.networks or [resolve(**point) for point in self.points]
         deepest = max(networks, key=lambda network: network.depth)
         whole = measure(deepest)
         return [
@@ -255,15 +258,22 @@ def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[i
     jobs = []
     for indices in groups.values():
         deepest = max((networks[index] for index in indices), key=lambda network: network.depth)
-        large = deepest.batch * max(deepest.widths) > LARGE
-        jobs.append(Job(tuple(indices), tuple(points[index] for index in indices), deepest.work, large))
+        jobs.append(
+            Job(
+                indices=tuple(indices),
+                points=tuple(points[index] for index in indices),
+                networks=tuple(networks[index] for index in indices),
+                work=deepest.work,
+                large=deepest.memory > LARGE,
+            )
+        )
     # The longest first: then no thread is left with a long one at the end.
     return sorted(jobs, key=lambda job: -job.work)
 
 
 def _run(jobs: list[Job], executor: Executor | None, finished: Callable[[int, ProbeResult], None]) -> None:
     if executor is not None:
-        _submit(jobs, executor, finished)
+        _submit([replace(job, networks=None) for job in jobs], executor, finished)
         return
     import numba
 
