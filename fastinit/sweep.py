@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -235,6 +235,17 @@ class Job:
     work: int
     large: bool
 
+    def run_beside_others(self) -> list[tuple[int, ProbeResult]]:
+        """Run on one thread, unless the network is large: the executor has other jobs for the other cores."""
+        import numba
+
+        threads = numba.get_num_threads()
+        numba.set_num_threads(threads if self.large else 1)
+        try:
+            return self.run()
+        finally:
+            numba.set_num_threads(threads)
+
     def run(self) -> list[tuple[int, ProbeResult]]:
         """Probe the deepest and read the others off it."""
         networks = self.networks or [resolve(**point) for point in self.points]
@@ -281,8 +292,7 @@ def _run(jobs: list[Job], executor: Executor | None, finished: Callable[[int, Pr
     small = [job for job in jobs if not job.large]
     if threads > 1 and len(small) >= threads:
         jobs = [job for job in jobs if job.large]
-        pool = ThreadPoolExecutor(threads, "fastinit-sweep", initializer=numba.set_num_threads, initargs=(1,))
-        with pool:
+        with ThreadPoolExecutor(threads, "fastinit-sweep") as pool:
             _submit(small, pool, finished)
     for job in jobs:
         for index, result in job.run():
@@ -291,15 +301,14 @@ def _run(jobs: list[Job], executor: Executor | None, finished: Callable[[int, Pr
 
 def _submit(jobs: list[Job], executor: Executor, finished: Callable[[int, ProbeResult], None]) -> None:
     """Hand the jobs over and collect them as they end; when interrupted, take back those not begun."""
-    pending: set[Future[list[tuple[int, ProbeResult]]]] = {executor.submit(job.run) for job in jobs}
+    futures: list[Future[list[tuple[int, ProbeResult]]]] = []
     try:
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                for index, result in future.result():
-                    finished(index, result)
+        futures.extend(executor.submit(job.run_beside_others) for job in jobs)
+        for future in as_completed(futures):
+            for index, result in future.result():
+                finished(index, result)
     except BaseException:
-        for future in pending:
+        for future in futures:
             future.cancel()
         raise
 
