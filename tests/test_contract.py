@@ -84,6 +84,17 @@ def test_uniform_is_symmetric_and_stays_inside(kind):
         assert x.max() <= kind(high)
 
 
+@pytest.mark.parametrize("dtype", golden.DTYPES)
+def test_laws_without_width_are_constants(dtype):
+    constant = fi.init("constant", 1000, value=0.1, dtype=dtype)
+    for drawn in (
+        fi.uniform(1000, low=0.1, high=0.1, dtype=dtype),
+        fi.normal(1000, mean=0.1, std=0, dtype=dtype),
+        fi.truncated_normal(1000, mean=0.1, std=0, dtype=dtype),
+    ):
+        assert drawn.tobytes() == constant.tobytes()
+
+
 # --- normal ---
 
 
