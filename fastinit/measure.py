@@ -75,12 +75,12 @@ def _weight(network: Network, layer: int) -> Source:
     """Return where W_l comes from: drawn on the way where its elements are independent, else an array."""
     from fastinit_kernels.probe import Source
 
-    law, name = network.law(layer), f"layer.{layer}.weight"
+    law, name = network.laws[layer], f"layer.{layer}.weight"
     if isinstance(law, np.ndarray):
         return Source(array=np.ascontiguousarray(law, dtype=network.compute_dtype))
     if isinstance(law, Constant | Sampled):
         source = Source.constant(law.value) if isinstance(law, Constant) else _drawn(network, law, name)
-        return replace(source, rounding=network.dtype if network.dtype in ("bfloat16", "float16") else None)
+        return replace(source, rounding=network.dtype) if network.dtype in ("bfloat16", "float16") else source
     shape, scheme = network.widths[layer : layer + 2], network.weights[layer]
     assert isinstance(scheme, Scheme)
     weights = init(scheme, shape, seed=network.seed, name=name, dtype=network.dtype)

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -81,14 +81,24 @@ class Network:
         """Type of the arithmetic: weights of 16 bits are rounded to them and used as float32."""
         return "float64" if self.dtype == "float64" else "float32"
 
-    def law(self, layer: int) -> Law | Array:
-        """Return a layer's law, or its array."""
-        weights = self.weights[layer]
-        return weights.law(Fans(*self.widths[layer : layer + 2])) if isinstance(weights, Scheme) else weights
+    @cached_property
+    def laws(self) -> list[Law | Array]:
+        """Each layer's law, or its array."""
+        known: dict[Any, Law] = {}  # most networks have but one or two shapes of layers
+        laws: list[Law | Array] = []
+        for weights, shape in zip(self.weights, pairwise(self.widths), strict=True):
+            if isinstance(weights, np.ndarray):
+                laws.append(weights)
+                continue
+            key = id(weights), shape
+            if key not in known:
+                known[key] = weights.law(Fans(*shape))
+            laws.append(known[key])
+        return laws
 
     def sigma_w(self) -> Array:
         """Return each layer's sqrt(fan_in * mean square of a weight), mean-field theory's sigma_w."""
-        squares = np.array([_mean_square(self.law(layer)) for layer in range(self.depth)])
+        squares = np.array([_mean_square(law) for law in self.laws])
         return np.sqrt(squares * self.widths[:-1])
 
     def input_q(self) -> float:
@@ -218,7 +228,8 @@ def _schemes(
             raise ValueError(f"argument 'sigma_w' must go with scheme 'normal', got scheme {scheme!r}")
         if params:
             raise ValueError(f"argument 'sigma_w' must be the scheme's only parameter, got {', '.join(params)}, too")
-        schemes = tuple(get_scheme("normal", std=sigma_w / math.sqrt(n)) for n in sizes[:-1])
+        by_fan_in = {n: get_scheme("normal", std=sigma_w / math.sqrt(n)) for n in sizes[:-1]}
+        schemes = tuple(by_fan_in[n] for n in sizes[:-1])
     for resolved, shape in set(zip(schemes, pairwise(sizes), strict=True)):
         resolved.law(Fans(*shape)).check(Tensor(shape, dtype, 0, "", Layout((0,), (1,))))
     return schemes
