@@ -116,7 +116,7 @@ def _vanishing(f: Figures, activation: str, n_out: Sequence[int], scale: float) 
             f"{number(f['gradient_std'][0])} in layer 0, so the first layers hardly learn" + _alike(f, spread)
         )
     if spread < VANISHING:
-        return f"layer {last} says the same whatever the input" + _alike(f, spread)
+        return f"layer {last} says nearly the same whatever the input" + _alike(f, spread)
     return None
 
 
@@ -172,11 +172,8 @@ def _spread(f: Figures) -> float:
 def _alike(f: Figures, spread: float) -> str:
     if not spread < VANISHING:
         return ""
-    last = len(f["std"]) - 1
-    return (
-        f"; in layer {last} two inputs differ {number(spread)} times as much as in layer 0, "
-        f"all near the mean activation {number(f['mean'][-1])}"
-    )
+    differ = f"differ {number(spread)} times as much as in layer 0" if spread > 0 else "no longer differ"
+    return f"; in layer {len(f['std']) - 1} two inputs {differ}, all near the mean activation {number(f['mean'][-1])}"
 
 
 def _first(mask: Any) -> int | None:
