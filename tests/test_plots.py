@@ -84,9 +84,11 @@ def overlaps(figure):
 
 def test_no_text_covers_another(result, monkeypatch):
     deep = fi.probe(scheme="normal", std=0.3, depth=30, width=20, batch=30)
+    tiny = fi.probe(scheme="normal", std=0.00123, depth=5, width=20, batch=30)
     for draw, arguments, keywords in (
         (plots.plot_probe, (deep,), {}),
         (plots.plot_histograms, ({"Xavier": result, "N(0, 0.01²)": result},), {"title": "Activations"}),
+        (plots.plot_histograms, ({"He": tiny, "Xavier": tiny},), {"title": "Activations"}),
         (plots.plot_signal, ({"tanh": {"Xavier": result}, "relu": {"He": result}},), {"title": "Signal"}),
     ):
         assert overlaps(drawn(monkeypatch, draw, *arguments, **keywords)) == []
