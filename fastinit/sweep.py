@@ -75,7 +75,7 @@ def sweep(
     >>> swept
     SweepResult(scheme 2 x depth 2 x seed 2: 8 points)
     >>> [r.verdict for _, r in swept if r.depth == 20]
-    ['healthy', 'healthy', 'healthy', 'healthy']
+    ['healthy', 'healthy', 'vanishing', 'vanishing']
     """
     axes = {name: _values(name, value) for name, value in grid.items()}
     if not isinstance(progress, bool):
