@@ -1,12 +1,14 @@
 """The forward pass against its twin, and what its figures must not depend on."""
 
 import itertools
+import json
 
 import numba
 import numpy as np
 import probe_twin as twin
 import pytest
 from fastinit_kernels.probe import Layer, Source, run
+from test_vectorised import MACHINE, PATTERNS
 
 import fastinit as fi
 
@@ -272,3 +274,35 @@ def test_same_bits_whatever_the_vector_width(python, cpu):
     if platform.machine() != "x86_64":
         pytest.skip("the names are those of x86-64")
     assert python(PROGRAM, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="") == python(PROGRAM)
+
+
+GUARD = """
+import json, re, sys
+import numpy as np
+from fastinit_kernels import activations, backward, forward, probe
+patterns = json.loads(sys.argv[1])
+w = probe.Source(array=np.ones((8, 8), np.float32))
+layers = [probe.Layer(8, 8, w)] * 2
+probe.run("gelu", layers, w, 8, bins=4, cotangent=w)
+kernels = {"forward": forward.forward_kernel(np.float32).serial, "backward": backward.backward_kernel(np.float32).serial}
+for name in activations.NAMES:
+    activations.activation_address(name, "float32")
+    kernels[name] = activations.activation_kernel(name, "float32")
+found = {}
+for kernel, compiled in kernels.items():
+    assembly = "\\n".join(compiled.inspect_asm().values())
+    found[kernel] = {name: len(re.findall(pattern, assembly)) for name, pattern in patterns.items()}
+print(json.dumps(found))
+"""
+
+
+def test_the_kernels_are_vector_code(python, tmp_path):
+    if MACHINE not in PATTERNS:
+        pytest.skip(f"knows the assembly of {', '.join(PATTERNS)}")
+    patterns = PATTERNS[MACHINE] | {"registers": {"x86_64": r"%[yz]mm", "aarch64": r"\bq\d+|v\d+\.4s"}[MACHINE]}
+    found = json.loads(python(GUARD, json.dumps(patterns), NUMBA_CACHE_DIR=str(tmp_path)))
+    for kernel, counts in found.items():
+        # A tile alone has at least 2 x 6 of them, four times over; some activations only compare and choose.
+        assert counts["float32"] >= (48 if kernel in ("forward", "backward") else 0), kernel
+        assert counts["registers"] > 0, kernel
+        assert counts["library"] == 0, kernel

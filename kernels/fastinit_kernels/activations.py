@@ -14,8 +14,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from .intrinsics import fma, select
-from .jit import inline
+from numba.core import types
+
+from .intrinsics import fma, select, use_widest_vectors
+from .jit import address, inline, kernel
 from .transcendental import FUNCTIONS, Functions
 
 # Klambauer et al. 2017, equation 14.
@@ -250,3 +252,28 @@ def activation_functions(name: str, dtype: str) -> tuple[Any, Any]:
         return both(z, p)[1]
 
     return phi, dphi
+
+
+@cache
+def activation_kernel(name: str, dtype: str) -> Any:
+    """`activate(z, a, s, n, p)`: a = phi(z) and s = phi'(z) of n elements; z, a and s are pointers."""
+    both = activation_both(name, dtype)
+
+    @kernel(f"activation-{name}-{dtype}")
+    def activate(z: Any, a: Any, s: Any, n: Any, p: Any) -> int:
+        use_widest_vectors()
+        for i in range(n):
+            phi, slope = both(z[i], p)
+            a[i] = phi
+            s[i] = slope
+        return 0
+
+    return activate
+
+
+@cache
+def activation_address(name: str, dtype: str) -> int:
+    """Where the forward pass, which is the same for all activations, calls this one."""
+    real = types.float32 if dtype == "float32" else types.float64
+    pointer = types.CPointer(real)
+    return address(activation_kernel(name, dtype), pointer, pointer, pointer, types.uint64, real)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import moments, schedule
 from .forward import A_IN, N_IN, N_OUT, SCRATCH, SLOPES, WEIGHT, Plan, empty_records, odd, padded_columns, std
 from .gemm import CHUNK, multiply_function
+from .intrinsics import pointer_to, stack_array
 from .jit import Tiled, inline
 from .lanes import lanes_of, panel_width
 from .lines import line_address
@@ -24,7 +25,7 @@ from .sources import BLOCK_COLUMNS, Source, pack_function, pack_transposed_funct
 COTANGENT, SCALE, MERGE, WEIGHT_GRADIENT, DRAW, BACK = range(6)
 
 # The sizes of a launch; DELTA is the first of two places, taken in turn by the layers' parity.
-ROWS, PADDED_ROWS, DELTA, WEIGHTS, LINE_ADDRESS = 0, 1, 2, 4, 5
+ROWS, PADDED_ROWS, DELTA, WEIGHTS, LINE_ADDRESS, ZERO_ROW = 0, 1, 2, 4, 5, 6
 
 # Columns of a layer's row of places: first record of delta_l, and of dW_l.
 DELTA_RECORD, WEIGHT_RECORD = range(2)
@@ -44,6 +45,8 @@ def delta_function(dtype: Any) -> Any:
     multiply, statistics = multiply_function(dtype), moments.value_statistics(dtype)
     figures = np.int64(moments.VALUE_ROWS)
 
+    elements = CHUNK * panel_width(dtype)
+
     @inline
     def delta(
         t: Any, kind: Any, layers: Any, index: Any, start: Any, stop: Any, sizes: Any, memory: Any, partial: Any
@@ -62,12 +65,11 @@ def delta_function(dtype: Any) -> Any:
         here = column // width * step + row_at
         to = np.uint64(sizes[DELTA + (target & 1)] + here)
         slopes = np.uint64(layers[target, SLOPES] + here)
-        z = np.empty(CHUNK * width, real)
+        z = stack_array(elements, real)
         if kind == SCALE:
             for i in range(np.uint64(rows * width)):
                 z[i] = memory[to + i]
         else:
-            z[:] = real(0)
             k = layers[index, N_OUT]
             multiply(
                 memory,
@@ -78,6 +80,8 @@ def delta_function(dtype: Any) -> Any:
                 memory,
                 sizes[WEIGHTS] + panel * odd(k) * width,
                 columns,
+                pointer_to(memory, sizes[ZERO_ROW]),
+                0,
                 z,
                 0,
             )
@@ -98,6 +102,8 @@ def weight_gradient_function(dtype: Any) -> Any:
     merge = moments.merge_block(dtype)
     figures = np.int64(moments.VALUE_ROWS)
 
+    elements = moments.BLOCK * panel_width(dtype)
+
     @inline
     def gradient(t: Any, layers: Any, index: Any, places: Any, sizes: Any, memory: Any, records: Any) -> None:
         n_in, n_out = layers[index, N_IN], layers[index, N_OUT]
@@ -107,11 +113,11 @@ def weight_gradient_function(dtype: Any) -> Any:
         step = sizes[PADDED_ROWS] * width
         rows = min(_BLOCK, n_in - top)
         columns = min(_BLOCK, n_out - right)
-        block = np.empty(_BLOCK * width, real)
+        block = stack_array(elements, real)
+        zero_row = pointer_to(memory, sizes[ZERO_ROW])
         partial = np.empty(_BLOCK * figures, real)
         work = np.empty(11 * width, np.float64)
         for column in range(0, columns, width):
-            block[:] = real(0)
             delta = sizes[DELTA + (index & 1)] + (right + column) // width * step
             for row in range(0, rows, width):
                 multiply(
@@ -123,6 +129,8 @@ def weight_gradient_function(dtype: Any) -> Any:
                     memory,
                     delta,
                     columns - column,
+                    zero_row,
+                    0,
                     block,
                     row * width,
                 )
@@ -273,7 +281,7 @@ def run(plan: Plan, cotangent: Source) -> dict[str, NDArray[Any]]:
     columns = [plan.fitting(layer.n_out, layer.n_in) for layer in plan.layers]
     delta = max(padded_columns(layer.n_out, width) for layer in plan.layers) * plan.padded_rows
     weights = max((layer.n_out | 1) * padded_columns(c, width) for layer, c in zip(plan.layers, columns, strict=True))
-    at = plan.grow(2 * delta + weights)
+    at = plan.grow(2 * delta + weights + width)
     widest = max(padded_columns(layer.n_out, width) for layer in plan.layers)
     partial = np.empty(-(-plan.batch // CHUNK) * widest * moments.VALUE_ROWS, dtype)
     blocks = np.array(
@@ -289,8 +297,19 @@ def run(plan: Plan, cotangent: Source) -> dict[str, NDArray[Any]]:
     numbers = np.array([source.numbers() for source in sources], np.int64)
     parameters = np.array([source.parameters for source in sources], dtype)
     program = _program(plan, columns)
-    sizes = np.array([plan.batch, plan.padded_rows, at, at + delta, at + 2 * delta, line_address(dtype.type)], np.int64)
-    backward_kernel(dtype)(
+    sizes = np.array(
+        [
+            plan.batch,
+            plan.padded_rows,
+            at,
+            at + delta,
+            at + 2 * delta,
+            line_address(dtype.type),
+            at + 2 * delta + weights,
+        ],
+        np.int64,
+    )
+    backward_kernel(dtype.type)(
         program.tasks,
         2 * plan.work(),
         program.table(),
@@ -306,9 +325,8 @@ def run(plan: Plan, cotangent: Source) -> dict[str, NDArray[Any]]:
         weight_records,
     )
     merged = np.empty((2, len(plan.layers), moments.RECORD))
-    for out, flat, first, end in zip(merged, (records, weight_records), places.T, ends.T, strict=True):
-        for index, row in enumerate(out):
-            moments.combine(flat.reshape(-1, moments.RECORD), first[index], end[index], row)
+    for out, flat, end in zip(merged, (records, weight_records), ends.T, strict=True):
+        moments.combine(flat, np.concatenate([[0], end]), out)
     with np.errstate(all="ignore"):
         return {
             "gradient_std": std(merged[0]),

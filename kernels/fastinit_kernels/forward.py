@@ -10,15 +10,17 @@ product is formed in registers, the activation applied and every figure taken wh
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import moments, schedule
-from .activations import activation_both
+from .activations import activation_address
 from .gemm import CHUNK, multiply_function
 from .histogram import histogram_function
+from .intrinsics import call_at, pointer_to, stack_array
 from .jit import Tiled, inline
 from .lanes import lanes_of, panel_width
 from .lines import GROUP, LINE, line_address
@@ -44,7 +46,11 @@ N_IN, N_OUT, A_IN, A_OUT, SLOPES, WEIGHT, BIAS_SOURCE, HISTOGRAM, UNIT, RECORD =
 PARAMETER, LOW, HIGH, FROM, TO, BINS_A_UNIT = range(6)
 
 # The sizes of a launch.
-ROWS, ROW, PADDED_ROWS, BINS, INPUT_SOURCE, FIRST_PASS, WEIGHTS, BIASES, WEIGHT_PARTIAL, LINE_ADDRESS = range(10)
+ROWS, ROW, PADDED_ROWS, BINS, INPUT_SOURCE, FIRST_PASS, WEIGHTS, BIASES, WEIGHT_PARTIAL = range(9)
+LINE_ADDRESS, ACTIVATION_ADDRESS = 9, 10
+
+
+_NO_BIAS = Source.constant(0.0)
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,6 @@ class Layer:
 def odd(rows: Any) -> Any:
     """Rows of a panel of weights: an odd number, or the panels' like rows would meet in one set of the cache."""
     return rows | 1
-
-
-@cache
-def forward_kernel(name: str, dtype: Any) -> Tiled:
-    """The kernel of an activation."""
-    return make_kernel(f"forward-{name}-{np.dtype(dtype).name}", dtype, activation_both(name, np.dtype(dtype).name))
 
 
 @cache
@@ -213,13 +213,14 @@ def merge_function(dtype: Any) -> Any:
 
 
 @cache
-def layer_function(dtype: Any, both: Any) -> Any:
+def layer_function(dtype: Any) -> Any:
     """`layer(t, …)`: task t of the kind MULTIPLY: a chunk of rows of a panel of z = a W + b, phi and all figures."""
     width, lanes = np.int64(panel_width(dtype)), lanes_of(dtype)
     real = np.dtype(dtype).type
     nan = real(np.nan)
     multiply, measure, count = multiply_function(dtype), moments.layer_statistics(dtype), histogram_function(dtype)
     figures = np.int64(moments.LAYER_ROWS)
+    elements = CHUNK * panel_width(dtype)
 
     @inline
     def layer(
@@ -242,12 +243,7 @@ def layer_function(dtype: Any, both: Any) -> Any:
         columns = min(width, n_out - column)
         rows = min(CHUNK, sizes[ROWS] - chunk * CHUNK)
         step = sizes[PADDED_ROWS] * width
-        z = np.empty(CHUNK * width, real)
-        s = np.empty(CHUNK * width, real)
-        bias = np.uint64(sizes[BIASES] + column)
-        for r in range(np.uint64(rows)):
-            for j in range(np.uint64(width)):
-                z[r * np.uint64(width) + j] = memory[bias + j]
+        z, s = stack_array(elements, real), stack_array(elements, real)
         row_at = chunk * CHUNK * width
         multiply(
             memory,
@@ -258,6 +254,8 @@ def layer_function(dtype: Any, both: Any) -> Any:
             memory,
             sizes[WEIGHTS] + panel * odd(n_in) * width,
             columns,
+            pointer_to(memory, sizes[BIASES] + column),
+            0,
             z,
             0,
         )
@@ -267,10 +265,7 @@ def layer_function(dtype: Any, both: Any) -> Any:
                 z[np.uint64(rows * width) + j] = nan
         p = reals[index, PARAMETER]
         a_at = layers[index, A_OUT] + column // width * step + row_at
-        for i in range(np.uint64(even * width)):
-            phi, slope = both(z[i], p)
-            memory[np.uint64(a_at) + i] = phi
-            s[i] = slope
+        call_at(sizes[ACTIVATION_ADDRESS], (z, pointer_to(memory, a_at), s, np.uint64(even * width), p))
         if layers[index, SLOPES] >= 0:
             s_at = np.uint64(layers[index, SLOPES] + column // width * step + row_at)
             for i in range(np.uint64(even * width)):
@@ -291,7 +286,7 @@ def layer_function(dtype: Any, both: Any) -> Any:
             to,
         )
         bins = sizes[BINS]
-        places = np.empty(CHUNK * width, np.int32)
+        places = stack_array(elements, np.int32)
         counts = np.empty(4 * (bins + 3), np.int32)
         count(
             memory,
@@ -311,9 +306,10 @@ def layer_function(dtype: Any, both: Any) -> Any:
     return layer
 
 
-def make_kernel(name: str | None, dtype: Any, both: Any) -> Tiled:
-    """Compile the forward pass around `both(z, p) -> (phi(z), phi'(z))`."""
-    layer, block, merge = layer_function(dtype, both), block_function(dtype), merge_function(dtype)
+@cache
+def forward_kernel(dtype: Any) -> Tiled:
+    """The kernel of the forward pass, the same for every activation."""
+    layer, block, merge = layer_function(dtype), block_function(dtype), merge_function(dtype)
 
     @inline
     def task(
@@ -346,7 +342,7 @@ def make_kernel(name: str | None, dtype: Any, both: Any) -> Tiled:
             block(t, kind, layers, index, start, stop, sizes, numbers, parameters, memory, partial)
         leave(done)
 
-    return Tiled(name, task)
+    return Tiled(f"forward-{np.dtype(dtype).name}", task)
 
 
 def padded_columns(columns: int, width: int) -> int:
@@ -402,7 +398,7 @@ class Plan:
         self.sources = [inputs]
         rows = []
         for index, layer in enumerate(layers):
-            self.sources += [layer.weight, layer.bias or Source.constant(0.0)]
+            self.sources += [layer.weight, layer.bias or _NO_BIAS]
             rows.append(
                 [
                     layer.n_in,
@@ -457,20 +453,21 @@ class Plan:
         return program
 
     def work(self) -> int:
-        """About how many elementary steps the pass takes."""
-        return sum(layer.n_in * layer.n_out * (self.block_rows // 8 + 8) for layer in self.layers)
+        """About how many elementary steps a layer takes on average: between two layers the threads must meet."""
+        steps = [(n.n_in * (self.block_rows // 32 + 2) + 3 * self.block_rows) * n.n_out for n in self.layers]
+        return sum(steps) // len(steps)
 
-    def run(self, kernel: Tiled) -> None:
+    def run(self, activation: str) -> None:
         """Run all blocks of rows."""
+        addresses = [line_address(self.dtype.type), activation_address(activation, self.dtype.name)]
         for row in range(0, self.batch, self.block_rows):
             rows = min(self.block_rows, self.batch - row)
             program = self.program(rows, row == 0)
             sizes = np.array(
-                [rows, row, self.padded_rows, self.bins, 0, int(row == 0), *self.places, line_address(self.dtype.type)],
-                np.int64,
+                [rows, row, self.padded_rows, self.bins, 0, int(row == 0), *self.places, *addresses], np.int64
             )
             bits = np.uint32 if self.dtype.itemsize == 4 else np.uint64
-            kernel(
+            forward_kernel(self.dtype.type)(
                 program.tasks,
                 self.work(),
                 program.table(),
@@ -494,12 +491,8 @@ class Plan:
         """The figures of DESIGN, one entry a layer."""
         depth = len(self.layers)
         records, weights = np.empty((depth, moments.LAYER_RECORD)), np.empty((depth, moments.RECORD))
-        by_block = self.records.reshape(-1, moments.LAYER_RECORD)
-        by_weight_block = self.weight_records.reshape(-1, moments.RECORD)
-        for index in range(depth):
-            moments.combine(by_block, self.record[index], self.record[index + 1], records[index])
-            moments.combine(by_weight_block, self.record[index], self.record[index + 1], weights[index])
-        units = list(zip(self.units[:-1], self.units[1:], strict=True))
+        moments.combine(self.records, self.record, records)
+        moments.combine(self.weight_records, self.record, weights)
         histogram = self.histogram.reshape(depth, -1)
         saturable = np.array([not np.isnan(layer.saturation[0]) for layer in self.layers])
         with np.errstate(all="ignore"):
@@ -518,9 +511,9 @@ class Plan:
                 "q": z_std**2 + z_mean**2,
                 "saturated": np.where(saturable, records[:, moments.SATURATED_COUNT] / some, np.nan),
                 "zero": records[:, moments.ZEROS] / some,
-                "dead": np.array([np.mean(self.zeros[a:b] == self.batch) for a, b in units]),
+                "dead": _by_layer(_dead, self.zeros == self.batch, self.units),
                 "nonfinite": elements - some,
-                "distinct": np.array([len(np.unique(self.hashes[a:b])) for a, b in units], np.float64),
+                "distinct": _by_layer(_distinct, self.hashes, self.units),
                 "correlation": records[:, moments.PAIR_SUM] / records[:, moments.PAIR_SQUARE_SUM],
                 "chi": records[:, moments.SLOPE_SUM] / z_count * fan_in * w_std**2,
                 "weight_std": w_std,
@@ -528,6 +521,23 @@ class Plan:
                 "underflow": histogram[:, -1].copy(),
                 "overflow": histogram[:, -3].copy(),
             }
+
+
+def _by_layer(figure: Any, values: NDArray[Any], starts: NDArray[Any]) -> NDArray[Any]:
+    """Apply `figure`, a function along the last axis, to each layer's part of `values`."""
+    sizes = np.diff(starts)
+    if (sizes == sizes[0]).all():
+        return np.asarray(figure(values.reshape(len(sizes), -1)), np.float64)
+    return np.array([figure(values[a:b]) for a, b in pairwise(starts)], np.float64)
+
+
+def _dead(dead: NDArray[Any]) -> Any:
+    return dead.mean(axis=-1)
+
+
+def _distinct(hashes: NDArray[Any]) -> Any:
+    ordered = np.sort(hashes, axis=-1)
+    return 1 + np.count_nonzero(ordered[..., 1:] != ordered[..., :-1], axis=-1)
 
 
 def std(records: NDArray[Any]) -> NDArray[Any]:

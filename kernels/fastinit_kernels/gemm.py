@@ -37,24 +37,32 @@ def tile_rows(dtype: Any) -> int:
 
 @cache
 def tile_function(dtype: Any, rows: int, registers: int, transposed: bool) -> Any:
-    """`tile(a, a_at, a_next, k, b, b_at, c, c_at)`: c[rows, columns] += a[rows, k] @ b[k, columns] in registers.
+    """`tile(a, a_at, a_next, k, b, b_at, d, d_at, d_step, c, c_at)`: c = d + a[rows, k] @ b[k, columns] in registers.
 
-    `a` is read in panels that lie `a_next` elements apart; `transposed` reads the panel the other way round, its
-    columns as rows of the operand. b and c are panels, of whose columns the first `registers` registers are used.
+    Rows of d lie d_step apart, those of c a panel's width. `a` is read in panels that lie `a_next` elements apart;
+    `transposed` reads the panel the other way round, its columns as rows of the operand. b and c are panels, of whose
+    columns the first `registers` registers are used.
     """
     lanes, width = lanes_of(dtype), panel_width(dtype)
     row_step, k_step = (1, width) if transposed else (width, 1)
 
     @intrinsic
-    def tile(typingctx: Any, a: Any, a_at: Any, a_next: Any, k: Any, b: Any, b_at: Any, c: Any, c_at: Any) -> Any:
+    def tile(
+        typingctx: Any, a: Any, a_at: Any, a_next: Any, k: Any, b: Any, b_at: Any, d: Any, d_at: Any, d_step: Any,
+        c: Any, c_at: Any,
+    ) -> Any:  # fmt: skip
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             v = Vectors(builder, dtype, lanes)
             kinds = signature.args
             a_start = data_pointer(context, builder, kinds[0], args[0], args[1])
             b_start = data_pointer(context, builder, kinds[4], args[4], args[5])
-            c_start = data_pointer(context, builder, kinds[6], args[6], args[7])
-            places = [(i, r, i * width + r * lanes) for i in range(rows) for r in range(registers)]
-            sums = {(i, r): v.variable(v.load(v.address(c_start, at))) for i, r, at in places}
+            d_start = data_pointer(context, builder, kinds[6], args[6], args[7])
+            c_start = data_pointer(context, builder, kinds[9], args[9], args[10])
+            sums = {}
+            for i in range(rows):
+                d_row = v.address(d_start, builder.mul(args[8], ir.Constant(ir.IntType(64), i)))
+                for r in range(registers):
+                    sums[i, r] = v.variable(v.load(v.address(d_row, r * lanes)))
 
             def multiply(a_pointer: Any, b_pointer: Any) -> None:
                 columns = [v.load(v.address(b_pointer, r * lanes)) for r in range(registers)]
@@ -82,24 +90,24 @@ def tile_function(dtype: Any, rows: int, registers: int, transposed: bool) -> An
             a_panel = v.address(a_start, builder.mul(panels, args[2]))
             with counting(builder, constant(0), builder.sub(args[3], whole)) as kk:
                 multiply(v.address(a_panel, builder.mul(kk, constant(k_step))), b_row(builder.add(whole, kk)))
-            for i, r, at in places:
-                v.store(sums[i, r].get(), v.address(c_start, at))
+            for (i, r), total in sums.items():
+                v.store(total.get(), v.address(c_start, i * width + r * lanes))
             return context.get_dummy_value()
 
         i8 = types.int64
-        return types.void(a, i8, i8, i8, b, i8, c, i8), codegen
+        return types.void(a, i8, i8, i8, b, i8, d, i8, i8, c, i8), codegen
 
     return tile
 
 
 @cache
 def multiply_function(dtype: Any, *, transposed: bool = False) -> Any:
-    """`multiply(a, a_at, a_next, rows, k, b, b_at, columns, c, c_at)`: one chunk of rows by one panel of columns.
+    """`multiply(a, a_at, a_next, rows, k, b, b_at, columns, d, d_at, c, c_at)`: a chunk of rows by a panel.
 
-    c[rows, columns] += a[rows, :k] @ b[:k, columns]. `a_at` is the operand's first element: row r of the chunk
-    starts at a_at + r * width, and its panels lie a_next apart. Transposed, the operand's rows are columns of one
-    panel and k runs down its rows. Rows are computed in whole tiles, columns in whole registers: both buffers must be
-    that large.
+    c[rows, columns] = d + a[rows, :k] @ b[:k, columns], d one row at d[d_at:]; c and d are pointers. `a_at` is the
+    operand's first element: row r of the chunk starts at a_at + r * width, and its panels lie a_next apart.
+    Transposed, the operand's rows are columns of one panel and k runs down its rows. Rows are computed in whole tiles,
+    columns in whole registers: both buffers must be that large.
     """
     width = np.int64(panel_width(dtype))
     lanes = lanes_of(dtype)
@@ -110,17 +118,23 @@ def multiply_function(dtype: Any, *, transposed: bool = False) -> Any:
 
     @inline
     def multiply(
-        a: Any, a_at: Any, a_next: Any, rows: Any, k: Any, b: Any, b_at: Any, columns: Any, c: Any, c_at: Any
-    ) -> None:
+        a: Any, a_at: Any, a_next: Any, rows: Any, k: Any, b: Any, b_at: Any, columns: Any, d: Any, d_at: Any, c: Any,
+        c_at: Any,
+    ) -> None:  # fmt: skip
         for first in range(0, k, _BLOCK_K):
             depth = min(_BLOCK_K, k - first)
             a_block = a_at + (first // width) * a_next
             b_block = b_at + first * width
+            begin, begin_at, step = (d, d_at, np.int64(0)) if first == 0 else (c, c_at, width)
             for row in range(0, rows, tall):
                 a_tile = a_block + row * a_row
                 if columns > lanes:
-                    full(a, a_tile, a_next, depth, b, b_block, c, c_at + row * width)
+                    full(
+                        a, a_tile, a_next, depth, b, b_block, begin, begin_at + row * step, step, c, c_at + row * width
+                    )
                 else:
-                    narrow(a, a_tile, a_next, depth, b, b_block, c, c_at + row * width)
+                    narrow(
+                        a, a_tile, a_next, depth, b, b_block, begin, begin_at + row * step, step, c, c_at + row * width
+                    )
 
     return multiply

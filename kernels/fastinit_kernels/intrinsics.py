@@ -120,3 +120,26 @@ def use_widest_vectors(typingctx: Any) -> tuple[Any, Codegen]:
         return context.get_dummy_value()
 
     return types.none(), codegen
+
+
+@intrinsic
+def start_of(typingctx: Any, array: Any) -> tuple[Any, Codegen]:
+    """Pointer to the first element of an array."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def call_at(typingctx: Any, address: Any, arguments: Any) -> tuple[Any, Codegen]:
+    """Call the function at a machine address (see `jit.address`) with a tuple of pointers and numbers."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = cgutils.unpack_tuple(builder, args[1])
+        kind = ir.FunctionType(ir.IntType(64), [value.type for value in values])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, arguments), codegen

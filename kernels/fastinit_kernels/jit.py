@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba import _dynfunc
+from numba import _dynfunc, types
 from numba.core import serialize
 from numba.core.caching import _Cache
 from numba.core.codegen import JITCodeLibrary
@@ -95,6 +95,17 @@ def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
         return dispatcher  # type: ignore[no-any-return]
 
     return compile_lazily
+
+
+def address(function: Any, *arguments: Any) -> int:
+    """Compile a kernel for arguments of these types and return where another kernel can call it (`call_at`).
+
+    A piece that many kernels share, or that comes in many kinds, is compiled once or alone; it returns an int64.
+    """
+    signature = types.int64(*arguments)
+    function.compile(signature)
+    compiled = function.overloads[signature.args]
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name))
 
 
 class Tiled:

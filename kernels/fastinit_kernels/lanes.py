@@ -13,6 +13,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
@@ -224,6 +225,8 @@ def counting(builder: Any, start: Any, stop: Any, step: int = 1) -> Iterator[Any
 
 
 def data_pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
-    """The address of element `offset` of a flat array."""
+    """The address of element `offset` of a flat array, or of what a pointer points to."""
+    if isinstance(array_type, types.CPointer):
+        return builder.gep(array, [offset])
     data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
     return builder.gep(data, [offset])

@@ -8,13 +8,21 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import carray, types
-from numba.core import cgutils
 
 from .fill import BATCH, group_function
-from .intrinsics import Codegen, bits_of_float32, float32_of_bits, intrinsic, pointer_to, select, use_widest_vectors
-from .jit import inline, kernel
+from .intrinsics import (
+    Codegen,
+    bits_of_float32,
+    call_at,
+    float32_of_bits,
+    intrinsic,
+    pointer_to,
+    select,
+    start_of,
+    use_widest_vectors,
+)
+from .jit import address, inline, kernel
 from .laws import PARAMETERS
 from .rounding import bfloat16_bits, float16_bits
 
@@ -130,28 +138,11 @@ def line_address(dtype: Any) -> int:
     """Return the address of the compiled line function of a type, as C sees it."""
     real = types.float32 if np.dtype(dtype).itemsize == 4 else types.float64
     integers, reals, word = types.CPointer(types.int64), types.CPointer(real), types.int64
-    function = _line(dtype)
-    signature = types.int64(integers, reals, word, word, word, reals)
-    function.compile(signature)
-    compiled = function.overloads[signature.args]
-    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name))
+    return address(_line(dtype), integers, reals, word, word, word, reals)
 
 
-@intrinsic
-def draw_line(
-    typingctx: Any, address: Any, numbers: Any, parameters: Any, s: Any, first: Any, n: Any, scratch: Any
-) -> tuple[Any, Codegen]:
-    """Call the line function at `address`; numbers, parameters and scratch are contiguous arrays."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def data(i: int) -> Any:
-            return cgutils.create_struct_proxy(signature.args[i])(context, builder, value=args[i]).data
-
-        arguments = [data(1), data(2), *args[3:6], data(6)]
-        kind = ir.FunctionType(ir.IntType(64), [x.type for x in arguments])
-        function = builder.inttoptr(args[0], kind.as_pointer())
-        builder.call(function, arguments)
-        return context.get_dummy_value()
-
-    word = types.int64
-    return types.void(word, numbers, parameters, word, word, word, scratch), codegen
+@inline
+def draw_line(line: Any, numbers: Any, parameters: Any, s: Any, first: Any, n: Any, scratch: Any) -> None:
+    """Call the line function at the address `line`; numbers, parameters and scratch are contiguous arrays."""
+    tables = start_of(numbers), start_of(parameters)
+    call_at(line, (*tables, np.int64(s), np.int64(first), np.int64(n), start_of(scratch)))

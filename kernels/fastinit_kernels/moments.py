@@ -467,18 +467,21 @@ def merge_units(dtype: Any) -> Any:
 
 
 @kernel("moments.combine")
-def combine(records: Any, first: Any, last: Any, out: Any) -> None:
-    """Merge the records first … last - 1 of length out.size // 1 into `out`, in order."""
-    out[:] = 0.0
-    for at in range(0, out.size - RECORD + 1, RECORD):
-        out[at + MINIMUM], out[at + MAXIMUM] = np.inf, -np.inf
-    for i in range(first, last):
-        record = records[i]
-        for at in range(0, out.size - RECORD + 1, RECORD):
-            chan(out, at, record[at + COUNT], record[at + MEAN], record[at + M2])
-            out[at + MINIMUM] = min(out[at + MINIMUM], record[at + MINIMUM])
-            out[at + MAXIMUM] = max(out[at + MAXIMUM], record[at + MAXIMUM])
-            out[at + NONFINITE] += record[at + NONFINITE]
-            out[at + ZEROS] += record[at + ZEROS]
-        for at in range(out.size - out.size % RECORD, out.size):
-            out[at] += record[at]
+def combine(records: Any, starts: Any, out: Any) -> None:
+    """Merge, for each row i of `out`, the records starts[i] … starts[i + 1] - 1, in order."""
+    length = out.shape[1]
+    for i in range(len(out)):
+        row = out[i]
+        row[:] = 0.0
+        for at in range(0, length - RECORD + 1, RECORD):
+            row[at + MINIMUM], row[at + MAXIMUM] = np.inf, -np.inf
+        for start in range(starts[i] * length, starts[i + 1] * length, length):
+            for at in range(0, length - RECORD + 1, RECORD):
+                p = start + at
+                chan(row, at, records[p + COUNT], records[p + MEAN], records[p + M2])
+                row[at + MINIMUM] = min(row[at + MINIMUM], records[p + MINIMUM])
+                row[at + MAXIMUM] = max(row[at + MAXIMUM], records[p + MAXIMUM])
+                row[at + NONFINITE] += records[p + NONFINITE]
+                row[at + ZEROS] += records[p + ZEROS]
+            for at in range(length - length % RECORD, length):
+                row[at] += records[start + at]

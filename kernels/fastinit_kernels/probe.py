@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import backward as backward_pass
-from .forward import Layer, Plan, forward_kernel
+from .forward import Layer, Plan
 from .gemm import CHUNK
 from .sources import Source
 
@@ -63,7 +63,7 @@ def run(
     else:
         block_rows = max(1, block_rows // CHUNK) * CHUNK
     plan = Plan(layers, inputs, batch, bins, dtype, keep=cotangent is not None, block_rows=block_rows)
-    plan.run(forward_kernel(activation, np.dtype(dtype).type))
+    plan.run(activation)
     figures = plan.figures()
     gradients = {name: np.full(len(layers), np.nan) for name in backward_pass.FIGURES}
     if cotangent is not None:

@@ -6,6 +6,7 @@ Whoever waits, waits for tasks already taken by workers that are running, so no 
 even one.
 """
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from numba.core import cgutils, types
 
 from .intrinsics import Codegen, intrinsic
 from .jit import inline
+
+# Looks at the counter before the core is offered to others: some microseconds.
+_SPINS = 1000
 
 # Columns of the phase table.
 KIND, LAYER, START, STOP, FIRST, AFTER = range(6)
@@ -57,6 +61,19 @@ def add_atomically(typingctx: Any, counters: Any, index: Any, value: Any) -> tup
     return types.void(counters, types.int64, types.int64), codegen
 
 
+@intrinsic
+def _yield_core(typingctx: Any) -> tuple[Any, Codegen]:
+    """Let another thread run, where the system has a call for it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if sys.platform != "win32":
+            function = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, function, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 @inline
 def enter(t: Any, phases: Any, done: Any) -> Any:
     """The phase of task t, once it is open."""
@@ -67,8 +84,11 @@ def enter(t: Any, phases: Any, done: Any) -> Any:
             low = middle
         else:
             high = middle - 1
+    spins = 0
     while _completed(done) < phases[low, AFTER]:
-        pass
+        spins += 1
+        if spins > _SPINS:  # whoever we wait for may be waiting for this core
+            _yield_core()
     return low
 
 

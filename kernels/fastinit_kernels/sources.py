@@ -59,7 +59,7 @@ class Source:
         """Return this source's row of the table of numbers."""
         kind = ARRAY if self.array is not None else CONSTANT if self.law is None else _KINDS[self.law]
         address = 0 if self.array is None else int(self.array.ctypes.data)
-        return [kind, _ROUNDINGS[self.rounding], *(int(word) for word in self.key), address]
+        return [kind, _ROUNDINGS[self.rounding], *self.key.tolist(), address]
 
 
 @cache
