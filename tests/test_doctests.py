@@ -4,10 +4,10 @@ import doctest
 import importlib
 import pkgutil
 
+import fastinit_kernels
 import pytest
 
 import fastinit
-import fastinit_kernels
 
 # Modules that need a library of an extra say so themselves; the examples of the others need none.
 MODULES = [

@@ -284,7 +284,10 @@ patterns = json.loads(sys.argv[1])
 w = probe.Source(array=np.ones((8, 8), np.float32))
 layers = [probe.Layer(8, 8, w)] * 2
 probe.run("gelu", layers, w, 8, bins=4, cotangent=w)
-kernels = {"forward": forward.forward_kernel(np.float32).serial, "backward": backward.backward_kernel(np.float32).serial}
+kernels = {
+    "forward": forward.forward_kernel(np.float32).serial,
+    "backward": backward.backward_kernel(np.float32).serial,
+}
 for name in activations.NAMES:
     activations.activation_address(name, "float32")
     kernels[name] = activations.activation_kernel(name, "float32")

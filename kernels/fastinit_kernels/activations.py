@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from numba.core import types
+from numba import types
 
 from .intrinsics import fma, select, use_widest_vectors
 from .jit import address, inline, kernel
