@@ -188,9 +188,10 @@ def test_gain_by_second_moment_keeps_unit_variance(name, p):
     moment, error = integrate.quad(
         integrand, -12, 12, points=[-1, 0, 1, 6], epsabs=0, epsrel=1e-11, limit=200
     )
-    assert fi.gain(name, p if p else None) == pytest.approx(
-        1 / math.sqrt(moment), rel=2 * error / moment + 1e-15
-    )
+    gain = fi.gain(name, p if p else None)
+    # Ten digits are kept, so that weights do not depend on the last ones of a machine's exp and erf.
+    assert gain == float(f"{gain:.10g}")
+    assert gain == pytest.approx(1 / math.sqrt(moment), rel=2 * error / moment + 5.1e-10)
 
 
 def test_aliases():
