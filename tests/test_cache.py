@@ -107,10 +107,7 @@ def filled(python, right, tmp_path_factory):
     return folder
 
 
-UNSEEN = pytest.mark.xfail(strict=True, reason="the cache keeps no checksum of its files")
-
-
-@pytest.mark.parametrize("damage", ["empty", "foreign", "cut off", pytest.param("overwritten", marks=UNSEEN)])
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_compiled_again(python, right, filled, tmp_path, damage):
     shutil.copytree(filled, tmp_path / "cache")
     files = list(tmp_path.rglob("*.bin"))

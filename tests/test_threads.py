@@ -162,19 +162,23 @@ if os.path.isdir("/proc/self/task"):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to a child differ there")
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_ctrl_c_leaves_a_huge_fill(threads):
+@pytest.mark.parametrize("last", [1, 8], ids=["long runs", "runs of one"])
+def test_ctrl_c_leaves_a_huge_fill(threads, last):
     # 10^11 draws, minutes of work, into overlapping rows: no memory to speak of is touched.
     code = """
+import sys
 import numpy as np
 import fastinit as fi
 fi.normal((300, 1000), seed=1)
 memory = np.empty(2_000_000, np.float32)
-rows = np.lib.stride_tricks.as_strided(memory, (100_000, 1_000_000), (4, 4))
+last = int(sys.argv[1])
+rows = np.lib.stride_tricks.as_strided(memory, (100_000, 1_000_000, 1), (4, 4, 4))
+part = (slice(0, 100_000), slice(0, 1_000_000), slice(0, 1))
 print("ready", flush=True)
-fi.normal(rows.shape, seed=1, out=rows)
+fi.normal((100_000, 1_000_000, last), seed=1, region=part, out=rows)
 """
     child = subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, str(last)],
         env={**os.environ, "NUMBA_NUM_THREADS": threads},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -41,8 +41,10 @@ _OPTIONS = {"error_model": "numpy", "fastmath": False}
 # Below this many elementary steps (about 20 us of work) waking the threads costs more than they save.
 PARALLEL_FROM = 1 << 15
 
-# Tiles handed over between two looks at pending signals: Ctrl-C is answered within a fraction of a second.
-_TILES_PER_CALL = 1 << 13
+# Steps handed over between two looks at pending signals: Ctrl-C is answered within a fraction of a second.
+_STEPS_PER_CALL = 1 << 27
+# … but never so few tiles that the threads run out of them.
+_TILES_PER_CALL = 1 << 7
 
 
 class _Linked(JITCodeLibrary):  # type: ignore[misc]
@@ -143,8 +145,9 @@ class Tiled:
         threaded = steps >= PARALLEL_FROM and tiles > 1 and _pool.enter()
         try:
             workers = min(numba.get_num_threads(), tiles) if threaded else 1
-            for first in range(0, tiles, _TILES_PER_CALL):
-                last = min(first + _TILES_PER_CALL, tiles)
+            per_call = max(_TILES_PER_CALL, tiles * _STEPS_PER_CALL // max(steps, 1))
+            for first in range(0, tiles, per_call):
+                last = min(first + per_call, tiles)
                 if workers > 1:
                     self.parallel(workers, np.array([first]), last, *args)
                 else:
@@ -214,8 +217,10 @@ class _Store(_Cache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
         try:
-            payload = pickle.loads(self._file(sig, target_context).read_bytes())
-            return CompileResult._rebuild(target_context, *payload)
+            stored = self._file(sig, target_context).read_bytes()
+            if hashlib.sha256(stored[32:]).digest() != stored[:32]:
+                return None  # damaged, and LLVM would abort the process on it
+            return CompileResult._rebuild(target_context, *pickle.loads(stored[32:]))
         except (OSError, EOFError, pickle.UnpicklingError):
             return None  # absent, unreadable or cut off: compile again
 
@@ -227,7 +232,8 @@ class _Store(_Cache):  # type: ignore[misc]
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
             with os.fdopen(handle, "wb") as file:
-                file.write(serialize.dumps(data._reduce()))
+                payload = serialize.dumps(data._reduce())
+                file.write(hashlib.sha256(payload).digest() + payload)
             os.replace(temporary, path)
         except OSError as error:
             _warn_once(f"fastinit cannot keep its compiled kernels in {cache_folder()} ({error}); they will be "
