@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cache, lru_cache
@@ -67,14 +68,14 @@ class Constant:
         out[...] = self.value
 
 
-class Sampled:
+class Sampled(ABC):
     """A law that a kernel draws, element by element."""
 
     kernel: ClassVar[str]
 
+    @abstractmethod
     def parameters(self, dtype: str) -> NDArray[Any]:
         """Return the numbers handed to the kernel, in the type it computes in."""
-        raise NotImplementedError
 
     def check(self, tensor: Tensor) -> None:
         """Refuse numbers that the type of the computation cannot hold."""
