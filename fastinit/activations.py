@@ -11,11 +11,12 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check_finite, check_string, unknown
+from .errors import check_finite, unknown
 from .quadrature import gaussian_mean
 
 Array = NDArray[np.float64]
@@ -55,6 +56,8 @@ class Activation:
         The histogram's default range; None: take it from the standard deviation that the theory predicts.
     kinks : tuple of float
         Where phi or phi' is not smooth; quadrature splits there.
+    user : (callable, callable or None) or None
+        For a user's activation, phi and phi' as compiled by Numba; None: differentiate numerically.
     """
 
     name: str
@@ -67,6 +70,12 @@ class Activation:
     saturation: tuple[float, float] | None = None
     range: tuple[float, float] | None = None
     kinks: tuple[float, ...] = ()
+    user: tuple[Any, Any] | None = None
+
+    @property
+    def kernel(self) -> str | tuple[Any, Any]:
+        """What the kernels know it by: its name, or a user's functions."""
+        return self.user or self.name
 
     def resolve(self, param: float | None = None, *, argument: str = "param") -> float:
         """Return the parameter to use: `param`, or the default; 0.0 for an activation without one."""
@@ -82,6 +91,10 @@ class Activation:
         """Return where the activations `a` are saturated; nowhere if there is no rule."""
         low, high = self.saturation or _UNBOUNDED
         return (a < low) | (a > high)
+
+
+UserFunction = Callable[[float], float]
+ActivationLike = str | Activation | UserFunction | tuple[UserFunction, UserFunction]
 
 
 def _below(edge: float) -> float:
@@ -255,24 +268,28 @@ ALIASES = {"identity": "linear", "swish": "silu", "hardtanh": "hard_tanh"}
 _LINEAR_LAYERS = [f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3)]
 
 
-def get_activation(name: object, argument: str = "activation") -> Activation:
-    """Return the activation of that name; an unknown one is a ValueError that suggests the nearest."""
-    key = check_string(argument, name)
-    row = ACTIVATIONS.get(ALIASES.get(key, key))
-    if row is None:
-        raise unknown(argument, name, [*ACTIVATIONS, *ALIASES])
-    return row
+def get_activation(value: object, argument: str = "activation") -> Activation:
+    """Return the activation of that name, or a user's; an unknown name is a ValueError that suggests the nearest."""
+    if isinstance(value, str):
+        row = ACTIVATIONS.get(ALIASES.get(value, value))
+        if row is None:
+            raise unknown(argument, value, [*ACTIVATIONS, *ALIASES])
+        return row
+    if isinstance(value, Activation):
+        return value
+    from .user_activation import user_activation
+
+    return user_activation(argument, value)
 
 
 @functools.lru_cache(maxsize=256)
-def _second_moment_gain(name: str, p: float) -> float:
-    row = ACTIVATIONS[name]
+def _second_moment_gain(row: Activation, p: float) -> float:
     gain = 1.0 / math.sqrt(gaussian_mean(lambda z: row.function(z, p) ** 2, 1.0, (0.0, *row.kinks)))
     # The last digits belong to this machine's exp and erf; weights must not.
     return float(f"{gain:.10g}")
 
 
-def gain(nonlinearity: str, param: float | None = None) -> float:
+def gain(nonlinearity: ActivationLike, param: float | None = None) -> float:
     r"""Return the factor on the weights' standard deviation that makes up for an activation.
 
     For the activations of PyTorch's table the value is that of the table: 1 for `linear`, `sigmoid` and the
@@ -285,8 +302,9 @@ def gain(nonlinearity: str, param: float | None = None) -> float:
 
     Parameters
     ----------
-    nonlinearity : str
-        The name of an activation.
+    nonlinearity : str or compiled function
+        The name of an activation; or a function of one's own, of one number, compiled with ``@numba.njit``, or a
+        tuple of two, the function and its derivative.
     param : float, optional
         Its parameter: `negative_slope` of `leaky_relu` (0.01), `alpha` of `elu` (1.0).
 
@@ -299,7 +317,7 @@ def gain(nonlinearity: str, param: float | None = None) -> float:
     ValueError
         An unknown name, a parameter for an activation that has none, or one that is not finite.
     TypeError
-        A name that is no string, or a parameter that is no number.
+        A nonlinearity that is neither, or a parameter that is no number.
 
     Notes
     -----
@@ -314,12 +332,21 @@ def gain(nonlinearity: str, param: float | None = None) -> float:
     1.3867504905630728
     >>> round(gain("gelu"), 4)
     1.5335
+
+    A function of one's own:
+
+    >>> import numba
+    >>> @numba.njit
+    ... def squared_relu(z):
+    ...     return max(z, 0.0) ** 2
+    >>> round(gain(squared_relu) ** 2, 9)  # E[relu(z)^4] = 3/2
+    0.666666667
     """
-    key = check_string("nonlinearity", nonlinearity)
-    if key in _LINEAR_LAYERS:
-        key = "linear"
-    elif key not in ACTIVATIONS and key not in ALIASES:
-        raise unknown("nonlinearity", nonlinearity, [*ACTIVATIONS, *ALIASES, *_LINEAR_LAYERS])
-    row = get_activation(key)
+    if isinstance(nonlinearity, str):
+        if nonlinearity in _LINEAR_LAYERS:
+            nonlinearity = "linear"
+        elif nonlinearity not in ACTIVATIONS and nonlinearity not in ALIASES:
+            raise unknown("nonlinearity", nonlinearity, [*ACTIVATIONS, *ALIASES, *_LINEAR_LAYERS])
+    row = get_activation(nonlinearity, "nonlinearity")
     p = row.resolve(param)
-    return row.table_gain(p) if row.table_gain else _second_moment_gain(row.name, p)
+    return row.table_gain(p) if row.table_gain else _second_moment_gain(row, p)

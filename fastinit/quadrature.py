@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 REACH = 10.0  # standard deviations covered: the density beyond is below 1e-21 of its peak
 PANEL = 2.0  # width of the widest panel, in standard deviations
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+# Takes values at the nodes to the coefficients of their Legendre series.
+_SERIES = np.polynomial.legendre.legvander(_NODES, 15) * _WEIGHTS[:, None] * (np.arange(16) + 0.5)
 
 
 def _panels(points: Array, octaves: int, half: bool = False) -> tuple[Array, Array]:
@@ -97,3 +99,32 @@ def pair_mean(
     d = d[:, None]
     m, v = _panels(np.concatenate([points + d, points - d], axis=-1) / wide, _octaves(wide, 1.0, 20))
     return float(w @ np.sum(v * f(wide * m + d, wide * m - d), axis=-1))
+
+
+def find_kinks(f: Callable[[Array], Array], *, reach: float = 16.0, most: int = 16) -> tuple[float, ...]:
+    """Return where f is not smooth between -reach and reach; () if that is in more than `most` places.
+
+    Intervals on which the Legendre series of f has not converged are halved. One that is left at a width of 2^-8
+    holds a kink, a jump or something as steep; it is followed into the half with the slower series.
+    """
+
+    def tails(left: Array, degree: int) -> tuple[Array, Array]:
+        # A tenth wider than the interval, as a kink between its end and the outermost node would not be seen.
+        values = f(left[:, None] + width * (0.5 + 0.55 * _NODES))
+        return np.max(np.abs(values @ _SERIES[:, degree:]), axis=-1), np.max(np.abs(values), axis=-1)
+
+    typical = float(np.mean(np.abs(f(np.linspace(-1.0, 1.0, 65)))))
+    left, width = np.arange(-reach, reach), 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        while width > 2.0**-8:
+            width *= 0.5
+            left = np.concatenate([left, left + width])
+            tail, size = tails(left, 14)
+            left = left[tail > 1e-13 * np.maximum(size, typical)]
+        while left.size and width > 1e-12:
+            width *= 0.5
+            left = np.where(tails(left + width, 8)[0] > tails(left, 8)[0], left + width, left)
+    places = sorted({round(float(x), 10) + 0.0 for x in left})
+    # Neighbouring intervals may both have seen the same one.
+    kinks = tuple(x for i, x in enumerate(places) if i == 0 or x - places[i - 1] > 1e-6)
+    return kinks if len(kinks) <= most else ()

@@ -9,7 +9,8 @@ correlation c:
     q_l c_l &= \sigma_w^2 E[\varphi(u) \varphi(v)] + \sigma_b^2,
         \quad u, v \sim N(0, q_{l-1}) \text{ with correlation } c_{l-1}
 
-Both expectations are computed to about rounding error, for every activation of the table.
+Both expectations are computed to about rounding error, also for a function of one's own (see :func:`fastinit.gain`);
+what depends on its derivative, if that is not given, to about ten digits.
 
 References
 ----------
@@ -28,23 +29,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .activations import ActivationLike
 from .errors import check_finite, check_integer
 from .meanfield import AT_REST, Layer, Prediction, make_layer, predict, resting_correlation, resting_variance
 
 Array = NDArray[np.float64]
 
 __all__ = [
-    "DepthScales",
-    "FixedPoint",
-    "Prediction",
-    "chi1",
-    "correlation_map",
-    "depth_scales",
-    "edge_of_chaos",
-    "fixed_point",
-    "predict",
-    "variance_map",
-]
+    "DepthScales", "FixedPoint", "Prediction", "chi1", "correlation_map", "depth_scales",
+    "edge_of_chaos", "fixed_point", "predict", "variance_map",
+]  # fmt: skip
 
 
 class FixedPoint(NamedTuple):
@@ -71,7 +65,7 @@ def _fixed_point(layer: Layer) -> FixedPoint:
 
 
 def variance_map(
-    activation: str,
+    activation: ActivationLike,
     *,
     sigma_w: float,
     sigma_b: float = 0.0,
@@ -85,8 +79,8 @@ def variance_map(
 
     Parameters
     ----------
-    activation : str
-        The name of an activation.
+    activation : str or compiled function
+        The name of an activation, or a function of one's own (see :func:`fastinit.gain`).
     sigma_w, sigma_b : float
         Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
     q0 : float
@@ -128,7 +122,7 @@ def variance_map(
 
 
 def correlation_map(
-    activation: str,
+    activation: ActivationLike,
     *,
     sigma_w: float,
     sigma_b: float = 0.0,
@@ -146,8 +140,8 @@ def correlation_map(
 
     Parameters
     ----------
-    activation : str
-        The name of an activation.
+    activation : str or compiled function
+        The name of an activation, or a function of one's own (see :func:`fastinit.gain`).
     sigma_w, sigma_b : float
         Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
     q0, c0 : float
@@ -191,14 +185,14 @@ def correlation_map(
 
 
 def fixed_point(
-    activation: str, *, sigma_w: float, sigma_b: float = 0.0, param: float | None = None
+    activation: ActivationLike, *, sigma_w: float, sigma_b: float = 0.0, param: float | None = None
 ) -> FixedPoint:
     """Return where variance and correlation settle in a deep network.
 
     Parameters
     ----------
-    activation : str
-        The name of an activation.
+    activation : str or compiled function
+        The name of an activation, or a function of one's own (see :func:`fastinit.gain`).
     sigma_w, sigma_b : float
         Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
     param : float, optional
@@ -223,12 +217,12 @@ def fixed_point(
 
     Notes
     -----
-    Some maps have more than one fixed point. ReLU with (sigma_w^2, sigma_b) = (2, 0), He's initialisation,
-    keeps every variance: q = 1, where the search starts, stands for the whole line, and ``stable`` is
-    False. GELU, SiLU and their like without biases have a repelling fixed point between 0 and inf.
+    Some maps have more than one fixed point. ReLU with (sigma_w^2, sigma_b) = (2, 0), He's initialisation, keeps every
+    variance: q = 1, where the search starts, stands for the whole line, and ``stable`` is False. GELU, SiLU and their
+    like without biases have a repelling fixed point between 0 and inf.
 
-    Near the edge of chaos iteration would need ever more layers; here q and c are bracketed roots, so they
-    keep their precision, except that c is reported as 1 for chi1 - 1 below 1e-12.
+    Near the edge of chaos iteration would need ever more layers; here q and c are bracketed roots, so they keep their
+    precision, except that c is reported as 1 for chi1 - 1 below 1e-12.
 
     References
     ----------
@@ -246,7 +240,7 @@ def fixed_point(
 
 
 def chi1(
-    activation: str,
+    activation: ActivationLike,
     *,
     sigma_w: float,
     sigma_b: float = 0.0,
@@ -262,8 +256,8 @@ def chi1(
 
     Parameters
     ----------
-    activation : str
-        The name of an activation.
+    activation : str or compiled function
+        The name of an activation, or a function of one's own (see :func:`fastinit.gain`).
     sigma_w, sigma_b : float
         Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
     q : float, optional
@@ -296,7 +290,7 @@ def chi1(
     return layer.chi1(resting_variance(layer) if q is None else check_finite("q", q, minimum=0.0))
 
 
-def edge_of_chaos(activation: str, q: float, *, param: float | None = None) -> tuple[float, float]:
+def edge_of_chaos(activation: ActivationLike, q: float, *, param: float | None = None) -> tuple[float, float]:
     r"""Return the (sigma_w, sigma_b) for which q is a fixed point and chi1 = 1.
 
     .. math:: \sigma_w^2 = 1 / E[\varphi'(\sqrt q z)^2], \quad
@@ -306,8 +300,8 @@ def edge_of_chaos(activation: str, q: float, *, param: float | None = None) -> t
 
     Parameters
     ----------
-    activation : str
-        The name of an activation.
+    activation : str or compiled function
+        The name of an activation, or a function of one's own (see :func:`fastinit.gain`).
     q : float
         The variance of the preactivations.
     param : float, optional
@@ -350,7 +344,7 @@ def edge_of_chaos(activation: str, q: float, *, param: float | None = None) -> t
 
 
 def depth_scales(
-    activation: str, *, sigma_w: float, sigma_b: float = 0.0, param: float | None = None
+    activation: ActivationLike, *, sigma_w: float, sigma_b: float = 0.0, param: float | None = None
 ) -> DepthScales:
     r"""Return over how many layers the variance and the correlation forget the input.
 
@@ -365,8 +359,8 @@ def depth_scales(
 
     Parameters
     ----------
-    activation : str
-        The name of an activation.
+    activation : str or compiled function
+        The name of an activation, or a function of one's own (see :func:`fastinit.gain`).
     sigma_w, sigma_b : float
         Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
     param : float, optional

@@ -209,7 +209,7 @@ def test_aliases():
         ),
         (("ReLU",), ValueError, r"got 'ReLU'; did you mean 'relu'\?"),
         (("",), ValueError, r"argument 'nonlinearity' must be one of .*, got ''$"),
-        ((None,), TypeError, r"argument 'nonlinearity' must be a string, got None"),
+        ((None,), TypeError, r"argument 'nonlinearity' must be the name of an activation, a function .*, got None"),
         (
             ("relu", 0.1),
             ValueError,
@@ -230,7 +230,7 @@ def test_gain_refuses_bad_input(arguments, error, text):
 def test_activation_lookup_names_the_argument_of_its_caller():
     with pytest.raises(ValueError, match=r"argument 'activation' must be .* did you mean 'tanh'\?"):
         get_activation("tahn")
-    with pytest.raises(TypeError, match="argument 'phi' must be a string, got 3"):
+    with pytest.raises(TypeError, match="argument 'phi' must be the name of an activation, a function .*, got 3"):
         get_activation(3, "phi")
 
 

@@ -8,7 +8,7 @@ from functools import cache
 import mpmath as mp
 import numpy as np
 import pytest
-from fastinit_kernels.activations import NAMES, activation_both, activation_functions
+from fastinit_kernels.activations import NAMES, activation_both
 from fastinit_kernels.jit import kernel
 
 DTYPES = ["float32", "float64"]
@@ -177,25 +177,6 @@ def test_derivatives_at_the_kinks_are_those_of_torch(dtype):
     }
     for name, (z, slopes) in expected.items():
         np.testing.assert_allclose(evaluate(name, np.array(z, dtype))[1], slopes, rtol=np.finfo(dtype).eps)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES)
-def test_the_single_functions_are_both(name, dtype):
-    phi, dphi = activation_functions(name, dtype)
-
-    @kernel(None)
-    def run(z, p, value, slope):
-        for i in range(z.size):
-            value[i] = phi(z[i], p)
-        for i in range(z.size):
-            slope[i] = dphi(z[i], p)
-
-    z = points(dtype)
-    value, slope = np.empty_like(z), np.empty_like(z)
-    run(z, z.dtype.type(PARAMETERS.get(name, 0)), value, slope)
-    for got, expected in zip((value, slope), evaluate(name, z), strict=True):
-        np.testing.assert_array_equal(got, expected)
 
 
 X86_PACKED, ARM_PACKED = r"\tv(?:f\w*madd\w+|mul|cmp\w*|min|max)p{}\s", r"\t(?:fmla|fmul|fcm\w+|fm\w+)(?:\s+v|\.)"

@@ -342,7 +342,8 @@ def test_prediction_is_the_variance_map_with_its_moments():
     scales = np.array([0.5, 2.0, 1.0, 3.0])
     prediction = theory.predict("gelu", sigma_w=scales, sigma_b=0.2, second_moment=4.0, depth=4)
     second = 4.0
-    for w, q, mean, std in zip(scales, *prediction, strict=True):
+    assert np.isnan(prediction.correlation).all()
+    for w, q, mean, std in zip(scales, *prediction[:3], strict=True):
         assert q == pytest.approx(w * w * second + 0.04, rel=1e-12)
         assert mean == pytest.approx(expectation(TWINS["gelu"][0], q), rel=1e-10)
         second = expectation(lambda u: TWINS["gelu"][0](u) ** 2, q)
@@ -390,7 +391,7 @@ GOOD = {"activation": "tanh", "sigma_w": 1.0, "q0": 1.0, "c0": 0.5, "q": 1.0, "d
     ("function", "bad", "error", "text"),
     [
         ("fixed_point", {"activation": "tahn"}, ValueError, "one of .*, got 'tahn'; did you mean 'tanh'"),
-        ("fixed_point", {"activation": 1}, TypeError, "a string, got 1"),
+        ("fixed_point", {"activation": 1}, TypeError, "the name of an activation, a function .*, got 1"),
         ("fixed_point", {"sigma_w": -1.0}, ValueError, "a finite number >= 0, got -1.0"),
         ("fixed_point", {"param": 1.0}, ValueError, "None for 'tanh', which has no parameter, got 1.0"),
         ("chi1", {"sigma_w": "1"}, TypeError, "a finite number >= 0, got '1'"),
@@ -404,6 +405,11 @@ GOOD = {"activation": "tanh", "sigma_w": 1.0, "q0": 1.0, "c0": 0.5, "q": 1.0, "d
         ("edge_of_chaos", {"q": math.inf}, ValueError, "a finite number >= 0, got inf"),
         ("predict", {"sigma_w": [1, -2]}, ValueError, r">= 0, got \[1, -2\]"),
         ("predict", {"second_moment": -1}, ValueError, "a finite number >= 0, got -1"),
+        ("predict", {"mean": 1.1}, ValueError, r"between the roots of second_moment = 1.0, got 1.1"),
+        ("predict", {"correlation": 1.1}, ValueError, r"a finite number in \[-1, 1\], got 1.1"),
+        ("predict", {"branch_scale": math.inf}, ValueError, "a finite number, got inf"),
+        ("predict", {"normalize": "batch"}, ValueError, "one of layer, rms, got 'batch'"),
+        ("predict", {"residual": "yes"}, TypeError, "True or False, or one of them a layer, got 'yes'"),
     ],
 )
 def test_bad_input_is_refused(function, bad, error, text):
@@ -419,6 +425,8 @@ def test_one_sigma_w_or_one_a_layer():
         ValueError, match=r"'sigma_w' must have one entry or one for each of 3 layers, got shape"
     ):
         theory.predict("tanh", sigma_w=[1.0, 2.0], depth=3)
+    with pytest.raises(ValueError, match=r"'residual' must have one entry or one for each of 2 layers, got shape"):
+        theory.predict("tanh", sigma_w=1.0, depth=2, residual=[True] * 3)
 
 
 def test_a_variance_without_a_critical_point_is_refused():

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numba import types
+from numpy.typing import NDArray
 
 from .intrinsics import fma, select, use_widest_vectors
 from .jit import address, inline, kernel
@@ -23,6 +25,9 @@ from .transcendental import FUNCTIONS, Functions
 # Klambauer et al. 2017, equation 14.
 _SELU_SCALE = 1.0507009873554804934193349852946
 _SELU_ALPHA = 1.6732632423543772848170429916717
+
+# A user's phi(z) and phi'(z), compiled by Numba; None: differentiate numerically.
+UserFunctions = tuple[Any, Any]
 
 
 def _linear(f: Functions) -> Any:
@@ -239,27 +244,13 @@ def activation_both(name: str, dtype: str) -> Any:
 
 
 @cache
-def activation_functions(name: str, dtype: str) -> tuple[Any, Any]:
-    """The inline functions (z, p) -> phi(z) and (z, p) -> phi'(z); what one does not need is not computed."""
-    both = activation_both(name, dtype)
+def activation_kernel(activation: str | UserFunctions, dtype: str) -> Any:
+    """`activate(z, a, s, n, p)`: a = phi(z) and s = phi'(z) of n elements; z, a and s are pointers or arrays."""
+    if not isinstance(activation, str):
+        return _user_kernel(*activation, dtype)
+    both = activation_both(activation, dtype)
 
-    @inline
-    def phi(z: Any, p: Any) -> Any:
-        return both(z, p)[0]
-
-    @inline
-    def dphi(z: Any, p: Any) -> Any:
-        return both(z, p)[1]
-
-    return phi, dphi
-
-
-@cache
-def activation_kernel(name: str, dtype: str) -> Any:
-    """`activate(z, a, s, n, p)`: a = phi(z) and s = phi'(z) of n elements; z, a and s are pointers."""
-    both = activation_both(name, dtype)
-
-    @kernel(f"activation-{name}-{dtype}")
+    @kernel(f"activation-{activation}-{dtype}")
     def activate(z: Any, a: Any, s: Any, n: Any, p: Any) -> int:
         use_widest_vectors()
         for i in range(n):
@@ -271,9 +262,53 @@ def activation_kernel(name: str, dtype: str) -> Any:
     return activate
 
 
+def _user_kernel(phi: Any, dphi: Any, dtype: str) -> Any:
+    """The same of a user's functions of z, which may call libm, branch and raise."""
+    real = FUNCTIONS[dtype].real
+    nan = real(math.nan)
+    derivative = _central_difference(phi) if dphi is None else dphi
+
+    @kernel(None)
+    def activate(z: Any, a: Any, s: Any, n: Any, p: Any) -> int:
+        for i in range(n):
+            # Called by its address this has no caller to raise to: Numba would print the exception, go on, and leave
+            # the rest of the line as it was.
+            try:
+                value, slope = real(phi(z[i])), real(derivative(z[i]))
+            except Exception:
+                value, slope = nan, nan
+            a[i] = value
+            s[i] = slope
+        return 0
+
+    return activate
+
+
+def _central_difference(phi: Any) -> Any:
+    """The derivative of phi to about 1e-10, in float64 whatever the type of z; NaN at infinities."""
+    share = np.cbrt(np.finfo(np.float64).eps)  # balances truncation, share^2, and cancellation, eps / share
+
+    @kernel(None)
+    def derivative(z: Any) -> Any:
+        x = np.float64(z)
+        step = share * max(1.0, abs(x))
+        above, below = x + step, x - step
+        return (np.float64(phi(above)) - np.float64(phi(below))) / (above - below)
+
+    return derivative
+
+
 @cache
-def activation_address(name: str, dtype: str) -> int:
+def activation_address(activation: str | UserFunctions, dtype: str) -> int:
     """Where the forward pass, which is the same for all activations, calls this one."""
     real = types.float32 if dtype == "float32" else types.float64
     pointer = types.CPointer(real)
-    return address(activation_kernel(name, dtype), pointer, pointer, pointer, types.uint64, real)
+    return address(activation_kernel(activation, dtype), pointer, pointer, pointer, types.uint64, real)
+
+
+def evaluate(functions: UserFunctions, z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return phi(z) and phi'(z) of a user's functions; NaN where they raise."""
+    z = np.asarray(z, np.float64, order="C")
+    value, slope = np.empty_like(z), np.empty_like(z)
+    activation_kernel(functions, "float64")(z.ravel(), value.ravel(), slope.ravel(), z.size, 0.0)
+    return value, slope

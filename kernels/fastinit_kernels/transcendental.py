@@ -160,8 +160,6 @@ class Functions:
 
     Attributes
     ----------
-    exp
-        exp(x), within 1.5 ulp: infinity on overflow, gradual underflow to 0.
     decay
         (exp(-|x|), exp(-|x|) - 1), within 1.5 ulp each; the first does not go below exp(lowest).
     log1p
@@ -177,7 +175,6 @@ class Functions:
     real: Callable[[float], Any]
     lowest: float
     far: float
-    exp: Any
     decay: Any
     log1p: Any
     normal: Any
@@ -230,22 +227,6 @@ def _exponentials(f: Format) -> tuple[Any, Any]:
         return of_bits(unsigned(unsigned(bits(t) + bias) << shift))
 
     return parts, power
-
-
-def _exp(f: Format, clamp: Any, parts: Any, power: Any) -> Any:
-    # Beyond these the result is 0 or infinite; within, half of n still fits an exponent.
-    low, high = f.real(1.25 * f.lowest), f.real(-1.1 * f.lowest)
-    zero, half, magic = f.real(0), f.real(0.5), f.real(1.5 * 2.0**f.mantissa)
-
-    @inline
-    def exp(x: Any) -> Any:
-        t, m = parts(clamp(x, low, high), zero)
-        n = t - magic
-        first = fma(n, half, magic)
-        scale = power(first)
-        return fma(scale, m, scale) * power(n - (first - magic) + magic)
-
-    return exp
 
 
 def _decay(f: Format, magnitude: Any, parts: Any, power: Any) -> Any:
@@ -321,7 +302,6 @@ def _functions(f: Format) -> Functions:
         real=f.real,
         lowest=f.lowest,
         far=f.far,
-        exp=_exp(f, clamp, parts, power),
         decay=_decay(f, magnitude, parts, power),
         log1p=_log1p(f),
         normal=_normal(f, magnitude, parts, power),

@@ -1,0 +1,85 @@
+"""Activations of a user's own: scalar functions of one number, compiled with ``@numba.njit``.
+
+Wherever the name of an activation is accepted, such a function is, too, or a tuple of two, the function and its
+derivative. Without a derivative a central difference in float64 stands in, good to about 1e-10; at a kink it is the
+mean of the slopes on both sides.
+
+The probe evaluates the function in the type of its arithmetic. No bits are promised: they are those of the C library
+that the function calls. It must not raise; an activation at which it does is NaN.
+
+For the theory its kinks within |z| < 16 are found numerically, and its figures are as precise as the table's, or as
+the central difference. Digits are lost if it has more than 16 kinks and jumps, is computed in float32, or bends on a
+length far below 1.
+"""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+from typing import Any
+
+import numpy as np
+
+from .activations import ACTIVATIONS, ALIASES, Activation, Array, Function
+from .quadrature import find_kinks
+
+_USERS: dict[tuple[Any, Any], Activation] = {}
+
+
+def user_activation(argument: str, value: Any) -> Activation:
+    """Return the activation made of a compiled function, or of a pair; the same one for the same functions."""
+    pair = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
+    functions = pair[:1] if pair[1] is None else pair
+    if not all(callable(function) for function in functions):
+        raise TypeError(
+            f"argument '{argument}' must be the name of an activation, a function compiled with @numba.njit or a "
+            f"tuple of two, the function and its derivative, got {value!r}"
+        )
+    if pair not in _USERS:
+        for function in functions:
+            _check(argument, function)
+        try:
+            for function in functions:
+                _try(function)
+            _USERS[pair] = _activation(pair)
+        except Exception as error:
+            raise TypeError(
+                f"argument '{argument}' must compile for a float argument and return a number without raising, "
+                f"got {value!r}: {type(error).__name__}: {error}"
+            ) from error
+    return _USERS[pair]
+
+
+def _check(argument: str, function: Any) -> None:
+    python = getattr(function, "py_func", None)  # Numba's dispatchers have it; Numba need not be there to ask
+    if python is None:
+        raise TypeError(f"argument '{argument}' must be compiled: decorate it with @numba.njit, got {function!r}")
+    name, parameters = python.__name__, inspect.signature(python).parameters
+    if len(parameters) != 1:
+        raise TypeError(f"argument '{argument}' must take one number, got {name}({', '.join(parameters)})")
+    if name in ACTIVATIONS or name in ALIASES:
+        # Results, tables and stores tell activations apart by their names.
+        raise ValueError(
+            f"argument '{argument}' must not have a name of the table, got the function {name!r}: rename it"
+        )
+
+
+def _try(function: Any) -> None:
+    for z in (-1.0, 0.0, 1.0, np.float32(0.5)):
+        result = function(z)
+        if not isinstance(result, numbers.Real):
+            raise TypeError(f"{function.py_func.__name__}({z}) is {result!r}")
+
+
+def _activation(pair: tuple[Any, Any]) -> Activation:
+    def part(index: int) -> Function:
+        return lambda z, p: _values(pair, z)[index]
+
+    name, phi = pair[0].py_func.__name__, part(0)
+    return Activation(name, f"{name}(z)", phi, part(1), kinks=find_kinks(lambda z: phi(z, 0.0)), user=pair)
+
+
+def _values(pair: tuple[Any, Any], z: Array) -> tuple[Array, Array]:
+    from fastinit_kernels.activations import evaluate
+
+    return evaluate(pair, z)
