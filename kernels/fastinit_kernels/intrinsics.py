@@ -1,6 +1,6 @@
-"""What Python cannot say and LLVM can: fused multiply-add, selection, bit casts, an atomic counter.
+"""What Python cannot say and LLVM can: fused multiply-add, selection, bit casts, an atomic counter, a mode of the CPU.
 
-Each intrinsic is one LLVM instruction (or one LLVM intrinsic call), so a loop made of them still vectorises.
+Each intrinsic is an LLVM instruction or two (or an LLVM intrinsic call), so a loop made of them still vectorises.
 """
 
 from collections.abc import Callable
@@ -98,10 +98,12 @@ def stack_array(typingctx: Any, count: Any, kind: Any) -> tuple[Any, Codegen] | 
 
 @intrinsic
 def pointer_to(typingctx: Any, array: Any, offset: Any) -> tuple[Any, Codegen]:
-    """Pointer to element `offset` (int64) of a contiguous one-dimensional array."""
+    """Pointer to element `offset` (int64) of a contiguous one-dimensional array, or of what a pointer points to."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
+        data = args[0]
+        if not isinstance(array, types.CPointer):
+            data = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=data).data
         return builder.gep(data, [args[1]])
 
     return types.CPointer(array.dtype)(array, types.int64), codegen
@@ -143,3 +145,78 @@ def call_at(typingctx: Any, address: Any, arguments: Any) -> tuple[Any, Codegen]
         return context.get_dummy_value()
 
     return types.void(types.int64, arguments), codegen
+
+
+@intrinsic
+def not_inlined(typingctx: Any) -> tuple[Any, Codegen]:
+    """Keep the function that calls this a function: what it computes stays between what is done before and after."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
+# Bits of the control register that make subnormal numbers 0: x86's flush-to-zero and denormals-are-zero, ARM's FZ.
+_X86_FLUSH, _ARM_FLUSH = 0x8040, 1 << 24
+
+
+def read_float_mode(builder: Any) -> Any:
+    """Emit what reads the thread's floating-point mode (int64); 0 on a CPU whose mode is left alone."""
+    kind, word = _cpu(builder), ir.IntType(64)
+    if kind == "x86":
+        slot = cgutils.alloca_once(builder, ir.IntType(32))
+        _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), builder.bitcast(slot, ir.IntType(8).as_pointer()))
+        return builder.zext(builder.load(slot), word)
+    return _call(builder, "llvm.aarch64.get.fpcr", word) if kind == "arm" else ir.Constant(word, 0)
+
+
+def write_float_mode(builder: Any, mode: Any, *, flush: bool = False) -> None:
+    """Emit what sets the thread's floating-point mode, with subnormals counting as 0 if `flush`."""
+    kind, word = _cpu(builder), ir.IntType(64)
+    if kind == "x86":
+        mode = builder.or_(mode, ir.Constant(word, _X86_FLUSH if flush else 0))
+        slot = cgutils.alloca_once(builder, ir.IntType(32))
+        builder.store(builder.trunc(mode, ir.IntType(32)), slot)
+        _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), builder.bitcast(slot, ir.IntType(8).as_pointer()))
+    elif kind == "arm":
+        mode = builder.or_(mode, ir.Constant(word, _ARM_FLUSH if flush else 0))
+        _call(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), mode)
+
+
+def _cpu(builder: Any) -> str | None:
+    """The kind of the CPU that is compiled for, not of the one that compiles."""
+    name = builder.module.triple.split("-")[0]
+    return "x86" if name in ("x86_64", "amd64") else "arm" if name in ("aarch64", "arm64") else None
+
+
+def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
+@intrinsic
+def flush_subnormals(typingctx: Any) -> tuple[Any, Codegen]:
+    """Let this thread's arithmetic take and give 0 for subnormal numbers; return the mode before, for `restore`.
+
+    On x86 and ARM; other CPUs have no such mode, or need none.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        before = read_float_mode(builder)
+        write_float_mode(builder, before, flush=True)
+        return before
+
+    return types.int64(), codegen
+
+
+@intrinsic
+def restore(typingctx: Any, mode: Any) -> tuple[Any, Codegen]:
+    """Give this thread back the mode that `flush_subnormals` found."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        write_float_mode(builder, args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen

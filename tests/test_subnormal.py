@@ -1,0 +1,109 @@
+"""Subnormal numbers count as 0 in a kernel that asks for it, in each of its threads, and nowhere else."""
+
+import platform
+import re
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+import pytest
+from fastinit_kernels.intrinsics import read_float_mode, write_float_mode
+from fastinit_kernels.jit import PARALLEL_FROM, Tiled, inline
+from llvmlite import ir
+
+TILES = 200
+SMALL, FACTOR = np.float32(1e-30), np.float32(1e-10)  # each is normal, their product 1e-40 is not
+TINY = np.float32(1e-40)
+RUNS = {"serial": TILES, "parallel": PARALLEL_FROM}
+
+has_the_mode = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64", "aarch64", "arm64"), reason="a CPU whose mode is left alone"
+)
+
+
+@inline
+def _products(t, given, small, factor, tiny, out):
+    # From memory, from numbers that LLVM may multiply before the loop, and a subnormal taken in.
+    out[3 * t] = given[t] * factor
+    out[3 * t + 1] = small * factor
+    out[3 * t + 2] = tiny * np.float32(1e10)
+
+
+def _run(flush, steps):
+    out = np.full(3 * TILES, 7, np.float32)
+    KERNELS[flush](TILES, steps, np.full(TILES, SMALL), SMALL, FACTOR, TINY, out)
+    return out.reshape(TILES, 3)
+
+
+KERNELS = {flush: Tiled(None, _products, flush=flush) for flush in (False, True)}
+KEPT = np.array([TINY, TINY, np.float32(TINY * np.float32(1e10))])
+
+
+@numba.njit(parallel=True)
+def _on_every_thread(out):
+    for i in numba.prange(len(out)):
+        out[i] = SMALL * np.float32(1e-10 + 1e-20 * i)
+
+
+@has_the_mode
+@pytest.mark.parametrize("steps", RUNS.values(), ids=RUNS)
+def test_flushed_inside(steps):
+    np.testing.assert_array_equal(_run(True, steps), 0)
+
+
+@pytest.mark.parametrize("steps", RUNS.values(), ids=RUNS)
+def test_kept_without_the_mode(steps):
+    np.testing.assert_array_equal(_run(False, steps), np.broadcast_to(KEPT, (TILES, 3)))
+
+
+@pytest.mark.parametrize("steps", RUNS.values(), ids=RUNS)
+def test_nothing_outside_sees_the_mode(steps):
+    _run(True, steps)
+    assert SMALL * FACTOR == TINY > 0
+    assert (np.full(100, SMALL) * FACTOR == TINY).all()
+    # Numba's own threads, in kernels of others and of ours.
+    others = np.zeros(1000, np.float32)
+    _on_every_thread(others)
+    assert (others > 0).all()
+    np.testing.assert_array_equal(_run(False, PARALLEL_FROM), np.broadcast_to(KEPT, (TILES, 3)))
+
+
+def _compiled_for(triple):
+    """Assembly of a function that sets the mode, calls something and sets the mode back."""
+    module = ir.Module()
+    module.triple = triple
+    kind = ir.FunctionType(ir.VoidType(), [])
+    outside = ir.Function(module, kind, "outside")
+    builder = ir.IRBuilder(ir.Function(module, kind, "f").append_basic_block())
+    before = read_float_mode(builder)
+    write_float_mode(builder, before, flush=True)
+    builder.call(outside, [])
+    write_float_mode(builder, before)
+    builder.ret_void()
+    machine = llvm.Target.from_triple(triple).create_target_machine(opt=3)
+    return machine.emit_assembly(llvm.parse_assembly(str(module))).lower()
+
+
+READS_AND_WRITES = {
+    "x86_64-unknown-linux-gnu": ("stmxcsr", r"orl\s+\$32832,", "ldmxcsr", r"call\w*"),
+    "aarch64-unknown-linux-gnu": (r"mrs\s+x\d+, fpcr", r"orr\s.*#0x1000000", r"msr\s+fpcr", r"\bblr?\b"),
+    "arm64-apple-darwin": (r"mrs\s+x\d+, fpcr", r"orr\s.*#0x1000000", r"msr\s+fpcr", r"\bblr?\b"),
+}
+
+
+@pytest.mark.parametrize("triple", READS_AND_WRITES)
+def test_the_code_for(triple):
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    read, flag, write, call = READS_AND_WRITES[triple]
+    order = re.findall("|".join((read, flag, write, call)), _compiled_for(triple))
+    shapes = [next(p for p in (read, flag, write, call) if re.fullmatch(p, found)) for found in order]
+    assert shapes == [read, flag, write, call, write]
+
+
+def test_other_cpus_are_left_alone():
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    assembly = _compiled_for("riscv64-unknown-linux-gnu")
+    assert "outside" in assembly
+    assert not re.search("fcsr|frm|fsrm", assembly)
