@@ -107,3 +107,29 @@ def test_other_cpus_are_left_alone():
     assembly = _compiled_for("riscv64-unknown-linux-gnu")
     assert "outside" in assembly
     assert not re.search("fcsr|frm|fsrm", assembly)
+
+
+# The first kernels of a process, alike but for what they add: their functions must not be taken for each other's.
+ALIKE = """
+import sys
+import numpy as np
+from fastinit_kernels.jit import Tiled, inline
+
+def add(number):
+    @inline
+    def tile(t, out):
+        out[t] += number
+    return Tiled(f"add-{number}", tile, flush=True)
+
+for number in map(int, sys.argv[1:]):
+    for steps in (1, 1 << 20):
+        out = np.zeros(8, np.int64)
+        add(number)(8, steps, out)
+        print(*set(out.tolist()))
+"""
+
+
+def test_kernels_from_the_cache_are_told_apart(python, tmp_path):
+    env = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
+    assert [python(ALIKE, n, **env).split() for n in (1, 2)] == [["1"] * 2, ["2"] * 2]
+    assert python(ALIKE, 1, 2, **env).split() == ["1", "1", "2", "2"]

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,6 +80,12 @@ def inline(function: F) -> F:
     return _helper(function, forceinline=True)
 
 
+def _function(name: str, function: F) -> F:
+    """Compile a helper that may stay a function; machine code from the cache meets others, so its name is unique."""
+    function.__qualname__ = name
+    return _helper(function)
+
+
 def _helper(function: F, **options: Any) -> F:
     return numba.njit(  # type: ignore[no-any-return]
         no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_HelperCompiler, **options, **_OPTIONS
@@ -129,14 +135,14 @@ class Tiled:
 
     def __init__(self, name: str | None, tile: Callable[..., None], *, flush: bool = False) -> None:
         # Functions of their own: LLVM knows nothing of the mode, and would move arithmetic out of where it holds.
-        @_helper
+        @partial(_function, f"{name}.run")
         def run(first: int, last: int, *args: Any) -> None:
             not_inlined()
             use_widest_vectors()
             for t in range(first, last):
                 tile(t, *args)
 
-        @_helper
+        @partial(_function, f"{name}.work")
         def work(counter: Any, last: int, *args: Any) -> None:
             not_inlined()
             use_widest_vectors()
