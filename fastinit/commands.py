@@ -162,6 +162,12 @@ def probe(
     bias: Annotated[float, typer.Option(help="Constant bias.")] = 0.0,
     sigma_w: Annotated[float | None, typer.Option(help="Short for N(0, sigma_w^2 / fan_in) weights.")] = None,
     sigma_b: Annotated[float, typer.Option(help="Standard deviation of drawn biases.")] = 0.0,
+    residual: Annotated[bool, typer.Option(help="Skips around layers that keep the width.")] = False,
+    branch_scale: Annotated[str, typer.Option(help="Factor beside a skip: a number, or 1/sqrt(depth).")] = "1.0",
+    normalize: Annotated[str | None, typer.Option(help="Normalise what enters a layer: layer or rms.")] = None,
+    conv: Annotated[int | None, typer.Option(help="A stack of k x k convolutions; widths are channels.")] = None,
+    image: Annotated[int | None, typer.Option(help="Pixels along a side of the images (16).")] = None,
+    input_correlation: Annotated[float | None, typer.Option(help="Correlation of pairs of inputs.")] = None,
     backward: Annotated[bool, typer.Option(help="Compute gradients, too.")] = True,
     bins: Annotated[int, typer.Option(help="Bins of the histograms.")] = 30,
     seed: Seed = 0,
@@ -181,7 +187,9 @@ def probe(
         arguments["widths"] = list(_sizes("--widths", widths))
     result = run(
         scheme=scheme, activation=activation, depth=depth, width=width, batch=batch, bias=bias or "zeros",
-        sigma_b=sigma_b, backward=backward, bins=bins, seed=seed, dtype=dtype, **arguments,
+        sigma_b=sigma_b, backward=backward, bins=bins, seed=seed, dtype=dtype, residual=residual,
+        branch_scale=_value(branch_scale), normalize=normalize, conv=conv, image=image,
+        input_correlation=input_correlation, **arguments,
     )  # fmt: skip
     figures = SHORT if Console().is_terminal and Console().width < _WIDE else None
     _show(layer_table(result, layers, figures))

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .activations import Activation, get_activation
+from .activations import Activation, ActivationLike, get_activation
 from .errors import check_finite, check_integer, unknown
 from .fans import Fans, Layout
+from .given import check_bias, check_inputs, check_weights
 from .initialize import DTYPES
 from .laws import Constant, Law, Tensor, Uniform
 from .schemes import Scheme, get_scheme
@@ -26,7 +27,8 @@ Array = NDArray[Any]
 
 ARGUMENTS = (
     "scheme", "activation", "depth", "width", "batch", "widths", "bias", "sigma_b", "inputs", "backward",
-    "bins", "range", "seed", "dtype", "weights", "sigma_w",
+    "bins", "range", "seed", "dtype", "weights", "sigma_w", "residual", "branch_scale", "normalize", "conv", "image",
+    "input_correlation",
 )  # fmt: skip
 # The words that schemes and activations take; which of them a scheme takes, the scheme says.
 PARAMETERS = (
@@ -39,6 +41,10 @@ PARAMETERS = (
 _SPAN = np.linspace(-4.0, 4.0, 161)
 # Predicted standard deviations whose histograms have edges that float32 tells apart.
 _SCALES = (1e-30, 1e30)
+
+NORMALIZATIONS = ("layer", "rms")
+# Pixels along a side of the images of a convolution whose inputs are not given.
+IMAGE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,12 @@ class Network:
     range: tuple[float, float] | None
     seed: int
     dtype: str
+    residual: bool
+    branch_scale: float
+    normalize: str | None
+    conv: int | None
+    image: int | None
+    input_correlation: float | None
 
     @property
     def depth(self) -> int:
@@ -67,14 +79,33 @@ class Network:
         return len(self.widths) - 1
 
     @property
+    def rows(self) -> int:
+        """Inputs, or positions of all input images."""
+        return self.batch * (self.image or 1) ** 2
+
+    @property
     def work(self) -> int:
         """Multiplications of the forward pass."""
-        return self.batch * sum(n * m for n, m in pairwise(self.widths))
+        return self.rows * (self.conv or 1) ** 2 * sum(n * m for n, m in pairwise(self.widths))
 
     @property
     def memory(self) -> int:
         """About how many activations are in memory at a time: two layers', or all for a backward pass."""
-        return self.batch * (sum(self.widths) if self.backward else 2 * max(self.widths))
+        return self.rows * (sum(self.widths) if self.backward else 2 * max(self.widths))
+
+    def shape(self, layer: int) -> tuple[int, ...]:
+        """Return the shape of W_l."""
+        return weight_shape(self.conv, self.widths[layer : layer + 2])
+
+    @property
+    def fan_in(self) -> Array:
+        """Each layer's fan_in."""
+        return np.array(self.widths[:-1]) * (self.conv or 1) ** 2
+
+    @property
+    def skips(self) -> list[bool]:
+        """Whether each layer has a skip: where its input and its output have the same size."""
+        return [self.residual and n == m for n, m in pairwise(self.widths)]
 
     @property
     def compute_dtype(self) -> str:
@@ -86,20 +117,20 @@ class Network:
         """Each layer's law, or its array."""
         known: dict[Any, Law] = {}  # most networks have but one or two shapes of layers
         laws: list[Law | Array] = []
-        for weights, shape in zip(self.weights, pairwise(self.widths), strict=True):
+        for weights, pair in zip(self.weights, pairwise(self.widths), strict=True):
             if isinstance(weights, np.ndarray):
                 laws.append(weights)
                 continue
-            key = id(weights), shape
+            key = id(weights), pair
             if key not in known:
-                known[key] = weights.law(Fans(*shape))
+                known[key] = weights.law(_fans(self.conv, pair))
             laws.append(known[key])
         return laws
 
     def sigma_w(self) -> Array:
         """Return each layer's sqrt(fan_in * mean square of a weight), mean-field theory's sigma_w."""
         squares = np.array([_mean_square(law) for law in self.laws])
-        return np.sqrt(squares * self.widths[:-1])
+        return np.asarray(np.sqrt(squares * self.fan_in))
 
     def input_q(self) -> float:
         """Return the input's mean square; 1 for one that is yet to be drawn."""
@@ -107,13 +138,23 @@ class Network:
 
     def ranges(self) -> list[tuple[float, float]]:
         """Return the range of each layer's histogram."""
-        fixed = self.range or self.activation.range
+        skips = self.skips
+        fixed = self.range or (None if any(skips) else self.activation.range)
         if fixed:
             return [fixed] * self.depth
         bias = self.bias if isinstance(self.bias, float) else _rms(np.concatenate(self.bias))
-        param = self.parameter if self.activation.parameter else None
-        spread = min(math.hypot(bias, self.sigma_b), 1e150)
-        return _predicted_ranges(self.activation.name, param, tuple(self.sigma_w()), spread, self.input_q())
+        mean = 0.0 if self.inputs is None else float(self.inputs.mean(dtype=np.float64))
+        return _predicted_ranges(
+            self.activation,
+            self.parameter if self.activation.parameter else None,
+            tuple(self.sigma_w()),
+            sigma_b=min(math.hypot(bias, self.sigma_b), 1e150),
+            second_moment=self.input_q(),
+            mean=mean,
+            residual=tuple(skips),
+            branch_scale=self.branch_scale,
+            normalize=self.normalize,
+        )
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments as a `ProbeResult` records them."""
@@ -132,25 +173,48 @@ class Network:
             "seed": self.seed,
             "dtype": self.dtype,
             "params": self.params,
+            "residual": self.residual,
+            "branch_scale": self.branch_scale,
+            "normalize": self.normalize,
+            "conv": self.conv,
+            "image": self.image,
+            "input_correlation": self.input_correlation,
         }
+
+
+def weight_shape(conv: int | None, pair: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a weight between two widths: a matrix, or a kernel."""
+    return (conv, conv, *pair) if conv else pair
+
+
+def _fans(conv: int | None, pair: tuple[int, ...]) -> Fans:
+    field = (conv or 1) ** 2
+    return Fans(pair[0] * field, pair[1] * field)
 
 
 @lru_cache(maxsize=1024)  # a sweep asks again for every seed
 def _predicted_ranges(
-    name: str, param: float | None, sigma_w: tuple[float, ...], sigma_b: float, input_q: float
+    phi: Activation, param: float | None, sigma_w: tuple[float, ...], residual: tuple[bool, ...], **options: Any
 ) -> list[tuple[float, float]]:
-    phi = get_activation(name)
-    q = predict(name, sigma_w=sigma_w, sigma_b=sigma_b, second_moment=input_q, depth=len(sigma_w), param=param).q
-    scales = np.clip(np.nan_to_num(np.sqrt(q), nan=_SCALES[1]), *_SCALES)
-    scales[q == 0] = 1.0
-    values = [phi.function(scale * _SPAN, phi.resolve(param)) for scale in scales]
-    return [(float(v.min()), float(v.max())) for v in values]
+    predicted = predict(phi, param=param, sigma_w=sigma_w, depth=len(sigma_w), residual=residual, **options)
+    scales = np.clip(np.nan_to_num(np.sqrt(predicted.q), nan=_SCALES[1]), *_SCALES)
+    scales[predicted.q == 0] = 1.0
+    ranges = []
+    for layer, scale in enumerate(scales):
+        if residual[layer]:
+            spread = 4.0 * float(np.clip(np.nan_to_num(predicted.std[layer], nan=_SCALES[1]), *_SCALES))
+            middle = float(np.clip(np.nan_to_num(predicted.mean[layer]), -_SCALES[1], _SCALES[1]))
+            ranges.append((middle - spread, middle + spread))
+        else:
+            values = phi.function(scale * _SPAN, phi.resolve(param))
+            ranges.append(phi.range or (float(values.min()), float(values.max())))
+    return ranges
 
 
 def resolve(
     *,
     scheme: str | Scheme = "he_normal",
-    activation: str = "relu",
+    activation: ActivationLike = "relu",
     depth: int = 10,
     width: int = 512,
     batch: int = 1024,
@@ -165,6 +229,12 @@ def resolve(
     dtype: str = "float32",
     weights: Sequence[Any] | None = None,
     sigma_w: float | None = None,
+    residual: bool = False,
+    branch_scale: float | str = 1.0,
+    normalize: str | None = None,
+    conv: int | None = None,
+    image: int | None = None,
+    input_correlation: float | None = None,
     **params: Any,
 ) -> Network:
     """Check every argument of `probe`, with its defaults, and complete them."""
@@ -175,14 +245,17 @@ def resolve(
     parameter = phi.resolve(params.get(word) if word else None, argument=word or "param")
     dtype = _dtype(dtype)
     compute = np.float64 if dtype == "float64" else np.float32
-    matrices = None if weights is None else _matrices(weights, dtype)
-    x = None if inputs is None else _inputs(inputs, compute)
+    conv = None if conv is None else check_integer("conv", conv, minimum=1)
+    matrices = None if weights is None else check_weights(weights, dtype, conv)
+    x = None if inputs is None else check_inputs(inputs, compute, conv is not None)
     sizes = _widths(widths, depth, width, x, matrices)
+    images = check_integer("batch", batch, minimum=1) if x is None else len(x)
+    residual = _flag("residual", residual)
     seed = check_seed(seed)
     own = {key: value for key, value in params.items() if key != word or key in _words_of(scheme)}
     if matrices is not None:
         _check_alone(own, sigma_w)
-    drawn = _schemes(scheme, own, sigma_w, sizes, dtype) if matrices is None else ()
+    drawn = _schemes(scheme, own, sigma_w, sizes, dtype, conv) if matrices is None else ()
     return Network(
         scheme=drawn[0].name if drawn else "weights",
         weights=matrices or drawn,
@@ -190,15 +263,21 @@ def resolve(
         parameter=parameter,
         params=params if sigma_w is None else {"sigma_w": float(sigma_w), **params},
         widths=sizes,
-        batch=check_integer("batch", batch, minimum=1) if x is None else len(x),
+        batch=images,
         inputs=x,
-        bias=_bias(bias, sizes, compute),
+        bias=check_bias(bias, sizes, compute),
         sigma_b=check_finite("sigma_b", sigma_b, minimum=0),
         backward=_flag("backward", backward),
         bins=check_integer("bins", bins, minimum=1),
         range=None if range is None else _range(range),
         seed=seed,
         dtype=dtype,
+        residual=residual,
+        branch_scale=_branch_scale(branch_scale, residual, len(sizes) - 1),
+        normalize=_normalize(normalize),
+        conv=conv,
+        image=_image(image, conv, x),
+        input_correlation=_input_correlation(input_correlation, conv, images, x),
     )
 
 
@@ -217,7 +296,12 @@ def _words_of(scheme: str | Scheme) -> Any:
 
 
 def _schemes(
-    scheme: str | Scheme, params: dict[str, Any], sigma_w: float | None, sizes: tuple[int, ...], dtype: str
+    scheme: str | Scheme,
+    params: dict[str, Any],
+    sigma_w: float | None,
+    sizes: tuple[int, ...],
+    dtype: str,
+    conv: int | None,
 ) -> tuple[Scheme, ...]:
     """Return each layer's scheme, its law checked for the layer's shape."""
     if sigma_w is None:
@@ -228,10 +312,11 @@ def _schemes(
             raise ValueError(f"argument 'sigma_w' must go with scheme 'normal', got scheme {scheme!r}")
         if params:
             raise ValueError(f"argument 'sigma_w' must be the scheme's only parameter, got {', '.join(params)}, too")
-        by_fan_in = {n: get_scheme("normal", std=sigma_w / math.sqrt(n)) for n in sizes[:-1]}
+        by_fan_in = {n: get_scheme("normal", std=sigma_w / math.sqrt(n * (conv or 1) ** 2)) for n in sizes[:-1]}
         schemes = tuple(by_fan_in[n] for n in sizes[:-1])
-    for resolved, shape in set(zip(schemes, pairwise(sizes), strict=True)):
-        resolved.law(Fans(*shape)).check(Tensor(shape, dtype, 0, "", Layout((0,), (1,))))
+    layout = Layout((2,), (3,)) if conv else Layout((0,), (1,))
+    for resolved, pair in set(zip(schemes, pairwise(sizes), strict=True)):
+        resolved.law(_fans(conv, pair)).check(Tensor(weight_shape(conv, pair), dtype, 0, "", layout))
     return schemes
 
 
@@ -253,7 +338,7 @@ def _widths(
     widths: Any, depth: Any, width: Any, inputs: Array | None, matrices: tuple[Array, ...] | None
 ) -> tuple[int, ...]:
     if matrices is not None:
-        sizes = (len(matrices[0]), *(w.shape[1] for w in matrices))
+        sizes = (matrices[0].shape[-2], *(w.shape[-1] for w in matrices))
         if widths is not None and tuple(widths) != sizes:
             raise ValueError(f"argument 'widths' must be those of weights, {list(sizes)}, got {widths!r}")
     elif widths is not None:
@@ -262,60 +347,55 @@ def _widths(
         sizes = tuple(check_integer("widths", n, minimum=1) for n in widths)
     else:
         n = check_integer("width", width, minimum=1)
-        first = n if inputs is None else inputs.shape[1]
+        first = n if inputs is None else inputs.shape[-1]
         sizes = (first, *(n,) * check_integer("depth", depth, minimum=1))
-    if inputs is not None and inputs.shape[1] != sizes[0]:
-        raise ValueError(f"argument 'inputs' must have {sizes[0]} columns, the first of widths, got {inputs.shape[1]}")
+    if inputs is not None and inputs.shape[-1] != sizes[0]:
+        what = "columns" if inputs.ndim == 2 else "channels"
+        raise ValueError(f"argument 'inputs' must have {sizes[0]} {what}, the first of widths, got {inputs.shape[-1]}")
     return sizes
 
 
-def _inputs(inputs: Any, compute: Any) -> Array:
-    x = _numbers("inputs", inputs, compute)
-    if x.ndim != 2 or not x.size:
-        raise ValueError(f"argument 'inputs' must have shape (batch, features), neither of them 0, got {x.shape}")
-    bad = int(x.size - np.isfinite(x).sum())
-    if bad:
-        raise ValueError(f"argument 'inputs' must be finite in {np.dtype(compute).name}, got {bad} values that are not")
-    return x
+def _branch_scale(scale: Any, residual: bool, depth: int) -> float:
+    if scale == "1/sqrt(depth)":
+        value = 1.0 / math.sqrt(depth)
+    elif isinstance(scale, str):
+        raise ValueError(f"argument 'branch_scale' must be a finite number or '1/sqrt(depth)', got {scale!r}")
+    else:
+        value = check_finite("branch_scale", scale)
+    if not residual and scale != 1.0:
+        raise ValueError(f"argument 'branch_scale' must go with residual=True, got {scale!r} without")
+    return value
 
 
-def _matrices(weights: Any, dtype: str) -> tuple[Array, ...]:
-    if not isinstance(weights, Sequence) or isinstance(weights, str) or not weights:
-        raise TypeError(f"argument 'weights' must be a list of arrays (n_in, n_out), got {type(weights).__name__}")
-    matrices = tuple(_numbers("weights", w, DTYPES[dtype]) for w in weights)
-    for layer, w in enumerate(matrices):
-        if w.ndim != 2 or not w.size:
-            raise ValueError(f"argument 'weights' must hold arrays (n_in, n_out), got shape {w.shape} in layer {layer}")
-        if layer and len(w) != matrices[layer - 1].shape[1]:
-            raise ValueError(
-                f"argument 'weights' must chain: layer {layer} needs n_in = {matrices[layer - 1].shape[1]}, "
-                f"got shape {w.shape}"
-            )
-    return matrices
+def _normalize(how: Any) -> str | None:
+    if how is None or how in NORMALIZATIONS:
+        return None if how is None else str(how)
+    raise unknown("normalize", how, NORMALIZATIONS)
 
 
-def _bias(bias: Any, sizes: tuple[int, ...], compute: Any) -> float | tuple[Array, ...]:
-    if isinstance(bias, str):
-        if bias != "zeros":
-            raise ValueError(f"argument 'bias' must be 'zeros', a finite number or a list of arrays, got {bias!r}")
-        return 0.0
-    if not isinstance(bias, Sequence):
-        return check_finite("bias", bias)
-    vectors = tuple(_numbers("bias", b, compute) for b in bias)
-    shapes = [b.shape for b in vectors]
-    if shapes != [(n,) for n in sizes[1:]]:
-        raise ValueError(
-            f"argument 'bias' must hold one array a layer, of {list(sizes[1:])} units, got shapes {shapes}"
-        )
-    return vectors
+def _image(image: Any, conv: int | None, inputs: Array | None) -> int | None:
+    if conv is None:
+        if image is not None:
+            raise ValueError(f"argument 'image' must go with conv, got {image!r} without")
+        return None
+    side = None if image is None else check_integer("image", image, minimum=1)
+    if inputs is None:
+        return IMAGE if side is None else side
+    if side not in (None, inputs.shape[1]):
+        raise ValueError(f"argument 'image' must be the side of the inputs, {inputs.shape[1]}, got {side}")
+    return int(inputs.shape[1])
 
 
-def _numbers(argument: str, value: Any, compute: Any) -> Array:
-    x = np.asarray(value)
-    if x.dtype.kind not in "fiub" and x.dtype.name not in DTYPES:
-        raise TypeError(f"argument '{argument}' must hold real numbers, got dtype {x.dtype}")
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(x, dtype=compute)
+def _input_correlation(c: Any, conv: int | None, batch: int, inputs: Array | None) -> float | None:
+    if c is None:
+        return None
+    likeness = check_finite("input_correlation", c, minimum=-1, maximum=1)
+    if inputs is not None:
+        raise ValueError(f"argument 'input_correlation' must go with drawn inputs, got {c!r} beside inputs")
+    if batch < 2 or (conv and batch % 2):
+        rule = "an even batch of images" if conv else "a batch of at least 2"
+        raise ValueError(f"argument 'input_correlation' must go with {rule}, got batch {batch}")
+    return likeness
 
 
 def _range(limits: Any) -> tuple[float, float]:

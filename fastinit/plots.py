@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .activations import get_activation
+from .activations import ACTIVATIONS
 from .files import replacing
 from .report import choose, needs, number
 
@@ -71,7 +71,7 @@ def plot_probe(result: "ProbeResult", path: str | os.PathLike[str]) -> None:
         _histogram(panel, result, layer, f"layer {layer}, {_words(result, layer)}")
     for panel in panels[len(layers) :]:
         panel.set_axis_off()
-    _ends(bottom.subplots(1, 2), result)
+    _ends(bottom.subplots(1, 3), result)
     save(figure, path)
 
 
@@ -156,41 +156,50 @@ def _legend(groups: Mapping[str, Mapping[str, "ProbeResult"]], labels: Sequence[
 
 
 def _ends(panels: Any, result: "ProbeResult") -> None:
-    """Draw the forward signal, with the theory's, and the gradients of one probe."""
-    forward, backward = panels
+    """Draw the signal and the likeness of two inputs, with the theory's, and the gradients of one probe."""
+    forward, backward, likeness = panels
     forward.plot(_positive(result.preactivation_std), label="pre-activations", **_style(0, result.depth))
     forward.plot(_positive(result.std), label="activations", **_style(2, result.depth))
     predicted = _prediction(result)
     if predicted is not None:
-        forward.plot(_positive(predicted), color=INK, lw=1, ls=":", label="activations, infinite width")
+        forward.plot(_positive(predicted.std), color=INK, lw=1, ls=":", label="activations, infinite width")
+        if result.inputs != "given":
+            likeness.plot(predicted.correlation, color=INK, lw=1, ls=":", label="infinite width")
+    likeness.plot(result.correlation, label="measured", **_style(5, result.depth))
+    likeness.set_ylim(min(-0.05, 1.1 * np.nanmin([0.0, *result.correlation])), 1.05)
     backward.plot(_positive(result.gradient_std), label="dL/dz", **_style(1, result.depth))
     backward.plot(_positive(result.weight_gradient_std), label="dL/dW", **_style(3, result.depth))
-    for axes, title in ((forward, "signal, std"), (backward, "gradient, std")):
+    for axes, title in ((forward, "signal, std"), (backward, "gradient, std"), (likeness, "correlation of two inputs")):
         axes.set_title(title, fontsize=9, color=INK)
         axes.set_xlabel("layer", fontsize=9, color=INK)
-        _log_axes(axes)
         axes.legend(frameon=False, fontsize=8, handlelength=3)
+    _log_axes(forward)
+    _log_axes(backward)
+    plain_frame(likeness, "right", "top")
     if not result.backward:
         backward.clear()
         backward.set_axis_off()
 
 
 def _prediction(result: "ProbeResult") -> Any:
-    """Return the std that mean-field theory predicts for the activations, given the weights'."""
+    """Return what mean-field theory predicts for the signal, given the weights' spread; None: it cannot."""
     from .theory import predict
 
-    activation = get_activation(result.activation)
-    if isinstance(result.bias, str) and result.bias != "zeros":
+    activation = ACTIVATIONS.get(result.activation)  # of a user's function the result has but the name
+    if activation is None or (isinstance(result.bias, str) and result.bias != "zeros"):
         return None
     bias = 0.0 if isinstance(result.bias, str) else result.bias
-    sigma_w = result.weight_std * np.sqrt(result.widths[:-1])
+    widths = np.array(result.widths)
+    sigma_w = result.weight_std * np.sqrt(widths[:-1]) * (result.conv or 1)
     if not np.all(np.isfinite(sigma_w)):
         return None
     param = result.params.get(activation.parameter) if activation.parameter else None
     return predict(
-        result.activation, sigma_w=sigma_w, sigma_b=float(np.hypot(bias, result.sigma_b)),
-        second_moment=result.input_q, depth=result.depth, param=param,
-    ).std  # fmt: skip
+        activation, sigma_w=sigma_w, sigma_b=float(np.hypot(bias, result.sigma_b)), second_moment=result.input_q,
+        depth=result.depth, param=param, correlation=result.input_correlation or 0.0,
+        residual=(widths[1:] == widths[:-1]) & result.residual, branch_scale=result.branch_scale,
+        normalize=result.normalize,
+    )  # fmt: skip
 
 
 def _histogram(axes: "Axes", result: "ProbeResult", layer: int, title: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .activations import ActivationLike
 from .measure import measure
 from .network import resolve
 from .result import ProbeResult
@@ -14,7 +15,7 @@ from .schemes import Scheme
 def probe(
     *,
     scheme: str | Scheme = "he_normal",
-    activation: str = "relu",
+    activation: ActivationLike = "relu",
     depth: int = 10,
     width: int = 512,
     batch: int = 1024,
@@ -29,18 +30,28 @@ def probe(
     dtype: str = "float32",
     weights: Sequence[Any] | None = None,
     sigma_w: float | None = None,
+    residual: bool = False,
+    branch_scale: float | str = 1.0,
+    normalize: str | None = None,
+    conv: int | None = None,
+    image: int | None = None,
+    input_correlation: float | None = None,
     **params: Any,
 ) -> ProbeResult:
     r"""Send a batch through a freshly initialised network and measure every layer.
 
     .. math:: z_l = a_{l-1} W_l + b_l, \quad a_l = \varphi(z_l), \quad a_{-1} = \text{input}.
 
+    With `residual`, :math:`a_l = a_{l-1} + s \varphi(z_l)`; with `normalize`, W_l meets the normalised rows of
+    :math:`a_{l-1}`; with `conv`, the product is a convolution.
+
     Parameters
     ----------
     scheme
         Name of the scheme of every W_l (see `fastinit.schemes`).
     activation
-        Name of phi, the same in every layer.
+        Name of phi, the same in every layer; or a function of a float compiled with ``@numba.njit``, or a pair
+        of such, phi and its derivative (without which it is differentiated numerically).
     depth, width
         Number of layers and units a layer; the input has `width` features, too. Not used where `widths` is
         given.
@@ -53,7 +64,7 @@ def probe(
     sigma_b
         Standard deviation of drawn biases, around `bias` if that is a number.
     inputs
-        Array (batch, n_0) of finite numbers, instead of N(0, 1).
+        Array (batch, n_0) of finite numbers, instead of N(0, 1); of a convolution (batch, side, side, n_0).
     backward
         Compute gradients, too, from dL/da_last drawn from N(0, 1).
     bins, range
@@ -64,10 +75,26 @@ def probe(
     dtype
         "float32", "float64", or "float16" and "bfloat16" for weights rounded to them, computed in float32.
     weights
-        Arrays (n_in, n_out), one a layer, instead of a scheme. Their infinities and NaNs are findings, not
-        errors.
+        Arrays (n_in, n_out), one a layer, instead of a scheme; of a convolution (k, k, n_in, n_out). Their
+        infinities and NaNs are findings, not errors.
     sigma_w
         Short for scheme "normal" with std sigma_w / sqrt(fan_in), the parameter of mean-field theory.
+    residual
+        Add the input of a layer to its output, where both have the same size.
+    branch_scale
+        The factor s on phi(z) beside a skip: a number, or "1/sqrt(depth)".
+    normalize
+        Normalise the rows of a layer's input (of images: each position's channels) before they meet W: "layer"
+        takes off the mean and divides by sqrt(variance + 1e-5), "rms" divides by sqrt(mean square + 1e-5); both
+        without learned scale and shift.
+    conv
+        Size k of square kernels, a stack of 2-d convolutions: widths are channels, stride 1, the images keep their
+        size, filled up with zeros (of an even kernel the larger half lies below and to the right).
+    image
+        Pixels along a side of the input images, 16 if not given. Not needed where `inputs` is given.
+    input_correlation
+        c in [-1, 1]: every second input becomes x' = c x + sqrt(1 - c^2) x', x the one before it, so that the
+        `correlation` of the layers can be followed from any start. None: all are independent.
     **params
         Parameters of the scheme (std, gain, mode, ...) and of the activation (negative_slope, alpha).
 
@@ -84,9 +111,13 @@ def probe(
     Notes
     -----
     The tensors are ordinary named tensors: "layer.{l}.weight" (n_in, n_out), "layer.{l}.bias" (n_out,),
-    "input" and "cotangent" (both float32, or float64 with that dtype), l from 0. So
+    "input" and "cotangent" (both float32, or float64 with that dtype), l from 0; of a convolution the weights are
+    (k, k, n_in, n_out), the other two (batch, side, side, n). So
     ``init(scheme, (n_in, n_out), seed=seed, name="layer.3.weight")`` is what layer 3 used. Overflow and NaN
     inside the network are findings, reported per layer.
+
+    Layer normalisation is that of Ba, Kiros and Hinton 2016, section 3, without mean that of Zhang and Sennrich 2019,
+    section 4; the place before the product is that of pre-norm transformers.
 
     Examples
     --------
@@ -95,11 +126,16 @@ def probe(
     'vanishing'
     >>> fi.probe(scheme="xavier_normal", activation="tanh", depth=5, width=100)
     ProbeResult(xavier_normal, tanh, 5 x 100: healthy)
+    >>> fi.probe(depth=20, width=64, batch=64, residual=True, branch_scale="1/sqrt(depth)", normalize="layer")
+    ProbeResult(he_normal, relu, 20 x 64, residual * 0.2236, layer norm: healthy)
+    >>> fi.probe(depth=3, width=16, batch=8, conv=3, image=8)
+    ProbeResult(he_normal, relu, 3 x 16, conv 3 x 3 on 8 x 8: healthy)
     """
     return measure(
         resolve(
             scheme=scheme, activation=activation, depth=depth, width=width, batch=batch, widths=widths,
             bias=bias, sigma_b=sigma_b, inputs=inputs, backward=backward, bins=bins, range=range, seed=seed,
-            dtype=dtype, weights=weights, sigma_w=sigma_w, **params,
+            dtype=dtype, weights=weights, sigma_w=sigma_w, residual=residual, branch_scale=branch_scale,
+            normalize=normalize, conv=conv, image=image, input_correlation=input_correlation, **params,
         )
     )  # fmt: skip

@@ -31,7 +31,9 @@ class ProbeResult:
     """Per-layer figures of one deep network before training: arrays with one entry a layer, layers from 0.
 
     z_l = a_{l-1} W_l + b_l are the pre-activations of layer l, a_l = phi(z_l) its activations, delta_l =
-    dL/dz_l its gradients. Figures that the activation or the arguments do not define are NaN.
+    dL/dz_l its gradients. With `normalize`, W_l meets the normalised rows of a_{l-1}; with `residual`, a_l =
+    a_{l-1} + branch_scale phi(z_l) in layers that keep the width. Of images every position is a row and every
+    channel a unit. Figures that the activation or the arguments do not define are NaN.
 
     See Also
     --------
@@ -64,6 +66,18 @@ class ProbeResult:
     """Type of the weights and of the arithmetic."""
     params: dict[str, Any]
     """Parameters of the scheme and of the activation."""
+    residual: bool
+    """Whether layers that keep the width have a skip."""
+    branch_scale: float
+    """Factor of the branch beside a skip."""
+    normalize: str | None
+    """How the rows that enter a layer are normalised: "layer", "rms" or None."""
+    conv: int | None
+    """Side of the kernels of a stack of convolutions; None: a stack of matrices."""
+    image: int | None
+    """Pixels along a side of the images."""
+    input_correlation: float | None
+    """Correlation of the input's row pairs (2m, 2m + 1); None: independent."""
 
     input_q: float
     """Mean square of the input; 1 where it is drawn."""
@@ -82,7 +96,7 @@ class ProbeResult:
     q: Array
     """Mean of z_l squared, the q of mean-field theory."""
     saturated: Array
-    """Share of activations on the flat part (tanh: |a| > 0.97; sigmoid: outside 0.03 to 0.97), or NaN."""
+    """Share of phi(z_l) on the flat part (tanh: |phi| > 0.97; sigmoid: outside 0.03 to 0.97), or NaN."""
     zero: Array
     """Share of activations that are exactly 0."""
     dead: Array
@@ -92,7 +106,8 @@ class ProbeResult:
     distinct: Array
     """Number of distinct units (columns of a_l); 1 under constant weights."""
     correlation: Array
-    """Correlation c of the pre-activations of row pairs (2m, 2m + 1); NaN for a single row."""
+    """Correlation c of the pre-activations of input pairs (2m, 2m + 1): sum of z z' over the sum of (z^2 + z'^2) / 2.
+    Not a cosine, but one where both have the same size. NaN for a single input or an odd number of images."""
     gradient_std: Array
     """Standard deviation of delta_l, where dL/da_last is drawn from N(0, 1); NaN without `backward`."""
     weight_gradient_std: Array
@@ -100,7 +115,8 @@ class ProbeResult:
     gradient_zero: Array
     """Share of delta_l that is exactly 0; NaN without `backward`."""
     chi: Array
-    """Mean of phi'(z_l)^2 times fan_in times var(W_l), the layer Jacobian's mean squared singular value."""
+    """Mean of phi'(z_l)^2 times fan_in times var(W_l): the mean squared singular value of the Jacobian of phi(h W + b),
+    h what W meets. With a skip, 1 + branch_scale^2 chi is that of the layer."""
     weight_std: Array
     """Standard deviation of W_l."""
     histogram: Array
@@ -142,7 +158,14 @@ class ProbeResult:
             f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in self.params.items()
         )
         size = f"{self.depth} x {self.width}" if self.width else "-".join(map(str, self.widths))
-        return f"{self.scheme}{f'({params})' if params else ''}, {self.activation}, {size}"
+        words = [f"{self.scheme}{f'({params})' if params else ''}", self.activation, size]
+        if self.conv:
+            words.append(f"conv {self.conv} x {self.conv} on {self.image} x {self.image}")
+        if self.residual:
+            words.append("residual" if self.branch_scale == 1 else f"residual * {self.branch_scale:.4g}")
+        if self.normalize:
+            words.append(f"{self.normalize} norm")
+        return ", ".join(words)
 
     def table(self, layers: int | None = 12) -> "Table":
         """Return the figures as a table, for `print` or for Rich.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .measure import measure, shorten
+from .measure import measure_depths
 from .network import Network, check_argument, resolve
 from .report import needs
 from .result import FIGURES, ProbeResult
@@ -65,8 +65,8 @@ def sweep(
 
     Notes
     -----
-    The figures are those of single probes, bit for bit. Without a backward pass, points that differ in nothing but
-    their depth are computed once, by the deepest.
+    The figures are those of single probes, bit for bit. Points that differ in nothing but their depth share one
+    forward pass, that of the deepest.
 
     Examples
     --------
@@ -247,14 +247,9 @@ class Job:
             numba.set_num_threads(threads)
 
     def run(self) -> list[tuple[int, ProbeResult]]:
-        """Probe the deepest and read the others off it."""
+        """Probe all of them on the way of the deepest."""
         networks = self.networks or [resolve(**point) for point in self.points]
-        deepest = max(networks, key=lambda network: network.depth)
-        whole = measure(deepest)
-        return [
-            (index, whole if network is deepest else shorten(whole, network))
-            for index, network in zip(self.indices, networks, strict=True)
-        ]
+        return list(zip(self.indices, measure_depths(networks), strict=True))
 
 
 def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[int, Any]) -> list[Job]:
@@ -262,10 +257,9 @@ def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[i
     for index, (point, network) in enumerate(zip(points, networks, strict=True)):
         if index in done:
             continue
-        # Gradients start from the last layer: with them, another depth is another computation.
-        alone = network.backward or "depth" not in point
         rest = [id(value) for name, value in point.items() if name != "depth"]
-        groups.setdefault(index if alone else tuple(rest), []).append(index)
+        # The factor of the branches may follow the depth.
+        groups.setdefault((network.branch_scale, *rest) if "depth" in point else index, []).append(index)
     jobs = []
     for indices in groups.values():
         deepest = max((networks[index] for index in indices), key=lambda network: network.depth)

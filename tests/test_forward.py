@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import probe_twin as twin
 import pytest
-from fastinit_kernels.probe import Layer, Source, run
+from fastinit_kernels.probe import Inputs, Layer, Source, run
 from test_vectorised import MACHINE, PATTERNS
 
 import fastinit as fi
@@ -33,19 +33,34 @@ def arrays(widths, batch, dtype, scale=1.0, seed=0):
     return weights, biases, rng.standard_normal((batch, widths[0])).astype(dtype)
 
 
-def probe(activation, weights, biases, inputs, dtype, **options):
+def one_pass(activation, layers, inputs, *, cotangent=None, **options):
+    """All figures of one pass forward and, with a cotangent, one backward."""
+    depth = len(layers)
+    forward, gradients = run(activation, layers, inputs, cotangents={depth: cotangent} if cotangent else {}, **options)
+    return forward | gradients.get(depth, {})
+
+
+def probe(
+    activation, weights, biases, inputs, dtype, *,
+    normalize=None, skips=None, branch_scale=1.0, correlation=0.0, **options,
+):  # fmt: skip
+    """A network of given arrays, as the twin takes it."""
     saturation = twin.ACTIVATIONS[activation][2] or (np.nan, np.nan)
     layers = [
         Layer(
-            *w.shape,
+            *w.shape[-2:],
             weight=Source(array=w),
             bias=None if b is None else Source(array=b),
             range=RANGE,
             saturation=saturation,
+            branch_scale=branch_scale if skips and skips[index] else None,
+            normalize=normalize,
         )
-        for w, b in zip(weights, biases, strict=True)
+        for index, (w, b) in enumerate(zip(weights, biases, strict=True))
     ]
-    return run(activation, layers, Source(array=inputs), len(inputs), bins=BINS, dtype=dtype, **options)
+    side, kernel = (inputs.shape[1], len(weights[0])) if inputs.ndim == 4 else (1, 1)
+    entering = Inputs(Source(array=inputs), len(inputs), correlation, side, kernel)
+    return one_pass(activation, layers, entering, bins=BINS, dtype=dtype, **options)
 
 
 def same(first, second):
@@ -67,7 +82,7 @@ def test_every_figure_is_the_twins(activation, batch, widths, dtype):
     weights, biases, inputs = arrays(widths, batch, dtype)
     got = probe(activation, weights, biases, inputs, dtype)
     tolerance = rounding(widths, dtype)
-    for index, (z, a) in enumerate(twin.forward(activation, weights, biases, inputs)):
+    for index, (_, z, a) in enumerate(twin.forward(activation, weights, biases, inputs)):
         expected = twin.figures(activation, weights[index], z, a)
         size = max(np.abs(z).max(), np.abs(a).max())
         for name, value in expected.items():
@@ -110,7 +125,7 @@ def test_histogram_edges_belong_to_the_bin_on_their_right_and_the_last_one_to_th
         [[-1.0, -0.5, 0.0, 0.5, 1.0, np.nextafter(np.float32(1), np.float32(2)), -1.0000001, 0.25]], np.float32
     )
     layers = [Layer(8, 8, Source(array=np.eye(8, dtype=np.float32)), range=(-1.0, 1.0))]
-    got = run("linear", layers, Source(array=inputs), 1, bins=4)
+    got = one_pass("linear", layers, Inputs(Source(array=inputs), 1), bins=4)
     assert got["histogram"].tolist() == [[1, 1, 2, 2]]
     assert (got["underflow"][0], got["overflow"][0]) == (1, 1)
 
@@ -173,25 +188,20 @@ def test_drawn_tensors_are_those_of_init(law, params, batch, widths, dtype):
         source = drawn(law, params, f"layer.{index}.weight", compute.name, rounding)
         by_law.append(Layer(*pair, source, drawn("normal", {"std": 0.5}, f"layer.{index}.bias", compute.name)))
     unit = {"std": 1.0}
-    given = run("tanh", by_array, Source(array=inputs), batch, bins=5, dtype=compute, cotangent=Source(array=cotangent))
+    options = {"bins": 5, "dtype": compute}
+    given = Inputs(Source(array=inputs), batch)
+    entering = Inputs(drawn("normal", unit, "input", compute.name), batch)
     same(
-        given,
-        run(
-            "tanh",
-            by_law,
-            drawn("normal", unit, "input", compute.name),
-            batch,
-            bins=5,
-            dtype=compute,
-            cotangent=drawn("normal", unit, "cotangent", compute.name),
-        ),
+        one_pass("tanh", by_array, given, cotangent=Source(array=cotangent), **options),
+        one_pass("tanh", by_law, entering, cotangent=drawn("normal", unit, "cotangent", compute.name), **options),
     )
 
 
 def one_layer(w, inputs, activation="linear", **options):
     w, inputs = np.asarray(w, np.float32), np.asarray(inputs, np.float32)
     layers = [Layer(*w.shape, Source(array=w))]
-    return {k: v[0] for k, v in run(activation, layers, Source(array=inputs), len(inputs), bins=4, **options).items()}
+    got = one_pass(activation, layers, Inputs(Source(array=inputs), len(inputs)), bins=4, **options)
+    return {name: values[0] for name, values in got.items()}
 
 
 def test_zero_weights_are_one_unit_of_no_spread():
@@ -232,7 +242,7 @@ def test_a_network_that_overflows_reports_it_layer_by_layer():
     layers = twin.forward("linear", weights, biases, inputs)
     # Squares leave float32 after four layers already; the figures last as long as the values do.
     for index in range(6):
-        _z, a = layers[index]
+        _, _, a = layers[index]
         assert got["nonfinite"][index] == 0
         np.testing.assert_allclose(got["std"][index], a.std(), rtol=1e-4)
     assert got["nonfinite"][-1] == 50 * 64
@@ -244,7 +254,7 @@ def test_a_signal_far_below_the_square_root_of_the_smallest_number_has_its_sprea
     weights, biases, inputs = arrays((64,) * 6, 50, np.float32, scale=1e-6)
     biases = [None] * 5
     got = probe("tanh", weights, biases, inputs, np.float32)
-    for index, (_, a) in enumerate(twin.forward("tanh", weights, biases, inputs)):
+    for index, (_, _, a) in enumerate(twin.forward("tanh", weights, biases, inputs)):
         np.testing.assert_allclose(got["std"][index], a.std(), rtol=1e-4)
     assert 0 < got["std"][-1] < 1e-27
 
@@ -283,7 +293,7 @@ from fastinit_kernels import activations, backward, forward, probe
 patterns = json.loads(sys.argv[1])
 w = probe.Source(array=np.ones((8, 8), np.float32))
 layers = [probe.Layer(8, 8, w)] * 2
-probe.run("gelu", layers, w, 8, bins=4, cotangent=w)
+probe.run("gelu", layers, probe.Inputs(w, 8), bins=4, cotangents={2: w})
 kernels = {
     "forward": forward.forward_kernel(np.float32).serial,
     "backward": backward.backward_kernel(np.float32).serial,

@@ -76,7 +76,10 @@ def test_points_that_share_a_prefix_are_computed_once(monkeypatch):
     assert sorted(jobs) == [(0, 2, 4), (1, 3, 5)]
     assert [r.depth for _, r in swept] == [1, 1, 5, 5, 3, 3]
     jobs.clear()
-    sweep(**grid)  # gradients begin at the last layer: nothing is shared
+    sweep(**grid)  # gradients begin at each one's last layer, behind one forward pass
+    assert sorted(jobs) == [(0, 2, 4), (1, 3, 5)]
+    jobs.clear()
+    sweep(**grid, residual=True, branch_scale="1/sqrt(depth)")  # a factor that follows the depth
     assert len(jobs) == 6
 
 

@@ -1,9 +1,10 @@
 """The backward pass of the probe: gradients of a random loss, layer after layer, W drawn again instead of stored.
 
-    delta_L = cotangent * phi'(z_L),    delta_{l-1} = (delta_l W_l^T) * phi'(z_{l-1}),    dW_l = a_{l-1}^T delta_l
+    delta_l = g_l * s phi'(z_l),    dW_l = h_l^T delta_l,    g_{l-1} = N(delta_l W_l^T) + (g_l past a skip)
 
-dW_l is formed in blocks of 64 x 64 that live in L1 for as long as their statistics take. W_l^T is drawn into panels
-like W_l, row runs turned on the way.
+with g_l = dL/da_l, g_L the cotangent, and N the way back through the normalisation. dW_l is formed in blocks of
+64 x 64 that live in L1 for as long as their statistics take. W_l^T is drawn into panels like W_l, row runs turned on
+the way.
 """
 
 from functools import cache
@@ -12,145 +13,220 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import moments, schedule
-from .forward import A_IN, N_IN, N_OUT, SCRATCH, SLOPES, WEIGHT, Plan, empty_records, odd, padded_columns, std
+from . import merging, moments, schedule
+from .figures import gradient_figures
+from .forward import odd, taps_of
 from .gemm import CHUNK, multiply_function
+from .images import gather_function, pack_images_function, patches_function
 from .intrinsics import pointer_to, stack_array
 from .jit import Tiled, inline
 from .lanes import lanes_of, panel_width
-from .lines import line_address
+from .normalize import unnormalize_function
+from .plan import (
+    DELTA,
+    FIRST_PASS,
+    FIRST_ROW,
+    INVERSES,
+    LAST_PASS,
+    LAYER_NORM,
+    LINE_ADDRESS,
+    N_IN,
+    N_OUT,
+    NORMALIZE,
+    OPERAND,
+    PADDED_ROWS,
+    ROWS,
+    SCRATCH,
+    SKIP,
+    SLOPES,
+    STREAM,
+    WEIGHT,
+    WEIGHTS,
+    ZERO_ROW,
+    Layer,
+    Plan,
+    padded_columns,
+)
 from .schedule import Program, enter, leave
-from .sources import BLOCK_COLUMNS, Source, pack_function, pack_transposed_function
+from .sources import BLOCK_COLUMNS, Source, pack_transposed_function
 
-COTANGENT, SCALE, MERGE, WEIGHT_GRADIENT, DRAW, BACK = range(6)
-
-# The sizes of a launch; DELTA is the first of two places, taken in turn by the layers' parity.
-ROWS, PADDED_ROWS, DELTA, WEIGHTS, LINE_ADDRESS, ZERO_ROW = 0, 1, 2, 4, 5, 6
+COTANGENT, SCALE, MERGE, WEIGHT_GRADIENT, DRAW, BACK, UNNORMALIZE = range(7)
 
 # Columns of a layer's row of places: first record of delta_l, and of dW_l.
 DELTA_RECORD, WEIGHT_RECORD = range(2)
 
-FIGURES = ("gradient_std", "weight_gradient_std", "gradient_zero")
-
 # Columns of W turned at a time: their place in a panel fits L1.
 _TURNED_COLUMNS = 256
-_BLOCK = np.int64(moments.BLOCK)
+# Rows of images gathered at a time for dW.
+_GATHERED_ROWS = 256
+_BLOCK = np.int64(merging.BLOCK)
 
 
 @cache
 def delta_function(dtype: Any) -> Any:
-    """`delta(t, kind, …)`: task t of the kinds SCALE and BACK: a chunk of rows of a panel of delta, and its figures."""
+    """`delta(t, kind, …)`: task t of the kinds SCALE and BACK: a chunk of rows of a panel of delta, and its figures.
+
+    SCALE makes delta_l of g_l, BACK makes g_{l-1} and delta_{l-1}; behind a normalisation it makes dL/dh only.
+    """
     width, lanes = np.int64(panel_width(dtype)), lanes_of(dtype)
     real = np.dtype(dtype).type
-    multiply, statistics = multiply_function(dtype), moments.value_statistics(dtype)
+    multiply, patches = multiply_function(dtype), patches_function(dtype)
+    statistics = moments.value_statistics(dtype)
     figures = np.int64(moments.VALUE_ROWS)
-
     elements = CHUNK * panel_width(dtype)
 
     @inline
     def delta(
         t: Any, kind: Any, layers: Any, index: Any, start: Any, stop: Any, sizes: Any, memory: Any, partial: Any
     ) -> None:
-        # SCALE makes delta_l from what stands there, BACK makes delta_{l-1}.
-        target = index if kind == SCALE else index - 1
-        n = layers[target, N_OUT]
+        target, taps = index if kind == SCALE else index - 1, taps_of(sizes)
+        n, k = layers[target, N_OUT], layers[index, N_OUT]
         across = (stop - start + width - 1) // width
-        chunk = t // across
-        panel = t - chunk * across
-        column = start + panel * width
-        columns = min(width, n - column)
+        group = across if taps > 1 else np.int64(1)
+        chunk = t * group // across
+        first = t * group - chunk * across
         rows = min(CHUNK, sizes[ROWS] - chunk * CHUNK)
         step = sizes[PADDED_ROWS] * width
         row_at = chunk * CHUNK * width
-        here = column // width * step + row_at
-        to = np.uint64(sizes[DELTA + (target & 1)] + here)
-        slopes = np.uint64(layers[target, SLOPES] + here)
-        z = stack_array(elements, real)
-        if kind == SCALE:
-            for i in range(np.uint64(rows * width)):
-                z[i] = memory[to + i]
-        else:
-            k = layers[index, N_OUT]
-            multiply(
-                memory,
-                sizes[DELTA + (index & 1)] + row_at,
-                step,
-                rows,
-                k,
-                memory,
-                sizes[WEIGHTS] + panel * odd(k) * width,
-                columns,
-                pointer_to(memory, sizes[ZERO_ROW]),
-                0,
-                z,
-                0,
-            )
-        for i in range(np.uint64(rows * width)):
-            memory[to + i] = z[i] * memory[slopes + i]
-        place = (chunk * ((n + width - 1) // width) + column // width) * figures * width
-        statistics(memory, np.int64(to), rows, 2 if columns > lanes else 1, partial, place)
+        tap_step = (k + width - 1) // width * CHUNK * width
+        convolve = taps > 1 and kind == BACK
+        gathered = np.empty(taps * tap_step if convolve else 0, real)
+        above = sizes[DELTA + (index & 1)]
+        a, a_next = pointer_to(memory, above + row_at), step
+        if convolve:
+            patches(sizes, -1, memory, above, step, k, chunk * CHUNK, rows, gathered)
+            a, a_next = pointer_to(gathered, 0), CHUNK * width
+        z, tile = stack_array(elements, real), np.uint64(rows * width)
+        for panel in range(first, first + group):
+            column = start + panel * width
+            columns = min(width, n - column)
+            here = column // width * step + row_at
+            stream = np.uint64(sizes[STREAM + (target & 1)] + here)
+            if kind == SCALE:
+                for i in range(tile):
+                    z[i] = memory[stream + i]
+            else:
+                d, d_step = pointer_to(memory, sizes[ZERO_ROW]), np.int64(0)
+                for tap in range(taps):
+                    w = sizes[WEIGHTS] + (panel * taps + tap) * odd(k) * width
+                    multiply(a, tap * tap_step, a_next, rows, k, memory, w, columns, d, d_step, z)
+                    d, d_step = z, width
+                if layers[index, SKIP] and layers[index, NORMALIZE] == 0:
+                    past = np.uint64(sizes[STREAM + (index & 1)] + here)
+                    for i in range(tile):
+                        z[i] += memory[past + i]
+                if sizes[STREAM] != sizes[DELTA]:
+                    for i in range(tile):
+                        memory[stream + i] = z[i]
+            if kind == SCALE or layers[index, NORMALIZE] == 0:
+                to, slopes = np.uint64(sizes[DELTA + (target & 1)] + here), np.uint64(layers[target, SLOPES] + here)
+                for i in range(tile):
+                    memory[to + i] = z[i] * memory[slopes + i]
+                place = (chunk * ((n + width - 1) // width) + column // width) * figures * width
+                statistics(memory, np.int64(to), rows, 2 if columns > lanes else 1, partial, place)
 
     return delta
 
 
 @cache
 def weight_gradient_function(dtype: Any) -> Any:
-    """`gradient(t, …)`: task t of the kind WEIGHT_GRADIENT: a block of 64 x 64 of dW = a^T delta, and its figures."""
+    """`gradient(t, …)`: task t of the kind WEIGHT_GRADIENT: a block of 64 x 64 of dW = h^T delta, and its figures.
+
+    Of a batch in several blocks of rows `sums` keeps the blocks of dW in between.
+    """
     width, lanes = np.int64(panel_width(dtype)), lanes_of(dtype)
     real = np.dtype(dtype).type
     multiply, statistics = multiply_function(dtype, transposed=True), moments.value_statistics(dtype)
-    merge = moments.merge_block(dtype)
+    gather, merge = gather_function(dtype), merging.merge_block(dtype)
     figures = np.int64(moments.VALUE_ROWS)
-
-    elements = moments.BLOCK * panel_width(dtype)
+    elements = merging.BLOCK * merging.BLOCK
+    most = _GATHERED_ROWS
 
     @inline
-    def gradient(t: Any, layers: Any, index: Any, places: Any, sizes: Any, memory: Any, records: Any) -> None:
-        n_in, n_out = layers[index, N_IN], layers[index, N_OUT]
-        across = (n_out + _BLOCK - 1) // _BLOCK
-        down = t // across
-        right, top = (t - down * across) * _BLOCK, down * _BLOCK
+    def gradient(
+        t: Any, layers: Any, index: Any, places: Any, sizes: Any, memory: Any, sums: Any, records: Any
+    ) -> None:
+        n_in, n_out, taps = layers[index, N_IN], layers[index, N_OUT], taps_of(sizes)
+        across, down = (n_out + _BLOCK - 1) // _BLOCK, (n_in + _BLOCK - 1) // _BLOCK
+        tap = t // (across * down)
+        right = t % across * _BLOCK
+        top = t // across % down * _BLOCK
         step = sizes[PADDED_ROWS] * width
-        rows = min(_BLOCK, n_in - top)
-        columns = min(_BLOCK, n_out - right)
+        rows, columns = min(_BLOCK, n_in - top), min(_BLOCK, n_out - right)
         block = stack_array(elements, real)
-        zero_row = pointer_to(memory, sizes[ZERO_ROW])
-        partial = np.empty(_BLOCK * figures, real)
-        work = np.empty(11 * width, np.float64)
-        for column in range(0, columns, width):
-            delta = sizes[DELTA + (index & 1)] + (right + column) // width * step
+        kept = np.uint64((places[index, WEIGHT_RECORD] + t) * np.int64(elements))
+        if not sizes[FIRST_PASS]:
+            for i in range(np.uint64(elements)):
+                block[i] = sums[kept + i]
+        piece = most if taps > 1 else sizes[ROWS]
+        gathered = np.empty(most * width if taps > 1 else 0, real)
+        for first in range(0, sizes[ROWS], piece):
+            k = min(piece, sizes[ROWS] - first)
             for row in range(0, rows, width):
-                multiply(
-                    memory,
-                    layers[index, A_IN] + (top + row) // width * step,
-                    width * width,
-                    min(width, rows - row),
-                    sizes[ROWS],
-                    memory,
-                    delta,
-                    columns - column,
-                    zero_row,
-                    0,
-                    block,
-                    row * width,
-                )
-            statistics(block, 0, rows, 2 if columns - column > lanes else 1, partial, column * figures)
-        merge(
-            partial,
-            np.int64(0),
-            width * figures,
-            np.int64(0),
-            np.int64(1),
-            columns,
-            rows,
-            np.int64(0),
-            np.int64(0),
-            work,
-            records,
-            (places[index, WEIGHT_RECORD] + t) * np.int64(moments.RECORD),
-        )
+                operand = layers[index, OPERAND] + (top + row) // width * step
+                a = pointer_to(memory, operand)
+                if taps > 1:
+                    gather(sizes, tap, 1, memory, operand, step, 1, first, k, gathered, 0, 0)
+                    a = pointer_to(gathered, 0)
+                for column in range(0, columns, width):
+                    c = pointer_to(block, column * _BLOCK + row * width)
+                    d, d_step = c, width
+                    if first == 0 and sizes[FIRST_PASS]:
+                        d, d_step = pointer_to(memory, sizes[ZERO_ROW]), np.int64(0)
+                    delta = sizes[DELTA + (index & 1)] + (right + column) // width * step + first * width
+                    multiply(
+                        a, 0, width * width, min(width, rows - row), k, memory, delta, columns - column, d, d_step, c
+                    )  # fmt: skip
+        if not sizes[LAST_PASS]:
+            for i in range(np.uint64(elements)):
+                sums[kept + i] = block[i]
+        else:
+            partial = np.empty(_BLOCK * figures, real)
+            work = np.empty(11 * width, np.float64)
+            for column in range(0, columns, width):
+                registers = 2 if columns - column > lanes else 1
+                statistics(block, column * _BLOCK, rows, registers, partial, column * figures)
+            merge(
+                partial,
+                np.int64(0),
+                width * figures,
+                np.int64(0),
+                np.int64(1),
+                columns,
+                rows,
+                np.int64(0),
+                np.int64(0),
+                work,
+                records,
+                (places[index, WEIGHT_RECORD] + t) * np.int64(merging.RECORD),
+            )
 
     return gradient
+
+
+@cache
+def rows_function(dtype: Any) -> Any:
+    """`rows(t, …)`: task t of the kind UNNORMALIZE: dL/dh of a chunk of rows becomes g_{l-1}, in place."""
+    width = np.int64(panel_width(dtype))
+    unnormalize = unnormalize_function(dtype)
+
+    @inline
+    def rows(t: Any, layers: Any, index: Any, sizes: Any, memory: Any) -> None:
+        row = t * CHUNK
+        at = row * width
+        unnormalize(
+            memory,
+            sizes[STREAM + ((index - 1) & 1)] + at,
+            layers[index, OPERAND] + at,
+            layers[index, INVERSES] + row,
+            sizes[STREAM + (index & 1)] + at if layers[index, SKIP] else np.int64(-1),
+            sizes[PADDED_ROWS] * width,
+            min(CHUNK, sizes[ROWS] - row),
+            layers[index, N_IN],
+            layers[index, NORMALIZE] == LAYER_NORM,
+        )
+
+    return rows
 
 
 @cache
@@ -158,8 +234,8 @@ def backward_kernel(dtype: Any) -> Tiled:
     """The kernel of the backward pass, the same for every activation."""
     width = np.int64(panel_width(dtype))
     real = np.dtype(dtype).type
-    delta, gradient, merge = delta_function(dtype), weight_gradient_function(dtype), moments.merge_block(dtype)
-    pack, turn = pack_function(dtype), pack_transposed_function(dtype)
+    delta, gradient, merge = delta_function(dtype), weight_gradient_function(dtype), merging.merge_block(dtype)
+    pack, turn, unnormalize = pack_images_function(dtype), pack_transposed_function(dtype), rows_function(dtype)
     figures = np.int64(moments.VALUE_ROWS)
     most, turned = np.int64(BLOCK_COLUMNS), np.int64(_TURNED_COLUMNS)
 
@@ -175,6 +251,7 @@ def backward_kernel(dtype: Any) -> Tiled:
         parameters: Any,
         memory: Any,
         partial: Any,
+        sums: Any,
         records: Any,
         weight_records: Any,
     ) -> None:
@@ -182,11 +259,13 @@ def backward_kernel(dtype: Any) -> Tiled:
         kind, index = phases[phase, schedule.KIND], phases[phase, schedule.LAYER]
         start, stop = phases[phase, schedule.START], phases[phase, schedule.STOP]
         t -= phases[phase, schedule.FIRST]
-        n_out, rows = layers[index, N_OUT], sizes[ROWS]
+        n_in, n_out, rows = layers[index, N_IN], layers[index, N_OUT], sizes[ROWS]
         if kind in (SCALE, BACK):
             delta(t, kind, layers, index, start, stop, sizes, memory, partial)
         elif kind == WEIGHT_GRADIENT:
-            gradient(t, layers, index, places, sizes, memory, weight_records)
+            gradient(t, layers, index, places, sizes, memory, sums, weight_records)
+        elif kind == UNNORMALIZE:
+            unnormalize(t, layers, index, sizes, memory)
         elif kind == MERGE:
             left = t * _BLOCK
             panels = (n_out + width - 1) // width
@@ -203,13 +282,13 @@ def backward_kernel(dtype: Any) -> Tiled:
                 np.int64(0),
                 work,
                 records,
-                (places[index, DELTA_RECORD] + t) * np.int64(moments.RECORD),
+                (places[index, DELTA_RECORD] + t) * np.int64(merging.RECORD),
             )
         elif kind == DRAW:
             scratch = np.empty(SCRATCH, real)
-            across = (n_out + turned - 1) // turned
-            panel = t // across
-            left = (t - panel * across) * turned
+            across, taps = (n_out + turned - 1) // turned, taps_of(sizes)
+            panel, tap = t // (across * taps), t // across % taps
+            left = t % across * turned
             row = start + panel * width
             turn(
                 sizes[LINE_ADDRESS],
@@ -217,12 +296,12 @@ def backward_kernel(dtype: Any) -> Tiled:
                 parameters,
                 layers[index, WEIGHT],
                 n_out,
-                row,
+                tap * n_in + row,
                 min(width, stop - row),
                 left,
                 min(n_out, left + turned),
                 memory,
-                sizes[WEIGHTS] + (panel * odd(n_out) + left) * width,
+                sizes[WEIGHTS] + ((panel * taps + tap) * odd(n_out) + left) * width,
                 scratch,
             )
         else:
@@ -232,17 +311,18 @@ def backward_kernel(dtype: Any) -> Tiled:
             left = (t - chunk * across) * most
             step = sizes[PADDED_ROWS] * width
             pack(
-                sizes[LINE_ADDRESS],
+                sizes,
+                True,
                 numbers,
                 parameters,
                 np.int64(len(numbers) - 1),
                 n_out,
-                chunk * CHUNK,
+                sizes[FIRST_ROW] + chunk * CHUNK,
                 min(CHUNK, rows - chunk * CHUNK),
                 left,
                 min(n_out, left + most),
                 memory,
-                sizes[DELTA + (index & 1)] + left // width * step + chunk * CHUNK * width,
+                sizes[STREAM + (index & 1)] + left // width * step + chunk * CHUNK * width,
                 step,
                 scratch,
             )
@@ -251,85 +331,95 @@ def backward_kernel(dtype: Any) -> Tiled:
     return Tiled(f"backward-{np.dtype(dtype).name}", task)
 
 
-def _program(plan: Plan, columns: list[int]) -> Program:
-    width, chunks = panel_width(plan.dtype), -(-plan.batch // CHUNK)
-    program, last = Program(), len(plan.layers) - 1
-    n = plan.layers[last].n_out
-    program.add(COTANGENT, last, chunks * -(-n // BLOCK_COLUMNS))
-    program.barrier()
-    program.add(SCALE, last, chunks * -(-n // width), 0, n)
-    program.barrier()
-    for index in range(last, -1, -1):
-        layer = plan.layers[index]
-        program.add(MERGE, index, -(-layer.n_out // moments.BLOCK))
-        program.add(WEIGHT_GRADIENT, index, -(-layer.n_in // moments.BLOCK) * -(-layer.n_out // moments.BLOCK))
-        if index == 0:
-            break
-        for start in range(0, layer.n_in, columns[index]):
-            stop = min(layer.n_in, start + columns[index])
-            panels = -(-(stop - start) // width)
-            program.add(DRAW, index, panels * -(-layer.n_out // _TURNED_COLUMNS), start, stop)
-            program.barrier()
-            program.add(BACK, index, chunks * panels, start, stop)
-            program.barrier()
-    return program
+class Backward:
+    """The backward pass from one layer down to the first, over the blocks of rows of a forward plan.
 
+    Parameters
+    ----------
+    plan
+        A plan with `keep`; each block of rows is run forward before it is run here.
+    depth
+        Layers the pass goes through: dL/da of layer depth - 1 is the cotangent.
+    cotangent
+        Where that comes from.
+    """
 
-def run(plan: Plan, cotangent: Source) -> dict[str, NDArray[Any]]:
-    """Gradient figures of a network whose forward pass has been run with keep=True, all rows at once."""
-    dtype, width = plan.dtype, panel_width(plan.dtype)
-    columns = [plan.fitting(layer.n_out, layer.n_in) for layer in plan.layers]
-    delta = max(padded_columns(layer.n_out, width) for layer in plan.layers) * plan.padded_rows
-    weights = max((layer.n_out | 1) * padded_columns(c, width) for layer, c in zip(plan.layers, columns, strict=True))
-    at = plan.grow(2 * delta + weights + width)
-    widest = max(padded_columns(layer.n_out, width) for layer in plan.layers)
-    partial = np.empty(-(-plan.batch // CHUNK) * widest * moments.VALUE_ROWS, dtype)
-    blocks = np.array(
-        [
-            [-(-layer.n_out // moments.BLOCK), -(-layer.n_in // moments.BLOCK) * -(-layer.n_out // moments.BLOCK)]
-            for layer in plan.layers
-        ]
-    )
-    ends = np.cumsum(blocks, axis=0)
-    places = ends - blocks
-    records, weight_records = (empty_records(int(n), moments.RECORD) for n in ends[-1])
-    sources = [*plan.sources, cotangent]
-    numbers = np.array([source.numbers() for source in sources], np.int64)
-    parameters = np.array([source.parameters for source in sources], dtype)
-    program = _program(plan, columns)
-    sizes = np.array(
-        [
-            plan.batch,
-            plan.padded_rows,
-            at,
-            at + delta,
-            at + 2 * delta,
-            line_address(dtype.type),
-            at + 2 * delta + weights,
-        ],
-        np.int64,
-    )
-    backward_kernel(dtype.type)(
-        program.tasks,
-        2 * plan.work(),
-        program.table(),
-        np.zeros(1, np.int64),
-        plan.table,
-        places,
-        sizes,
-        numbers,
-        parameters,
-        plan.memory,
-        partial,
-        records,
-        weight_records,
-    )
-    merged = np.empty((2, len(plan.layers), moments.RECORD))
-    for out, flat, end in zip(merged, (records, weight_records), ends.T, strict=True):
-        moments.combine(flat, np.concatenate([[0], end]), out)
-    with np.errstate(all="ignore"):
-        return {
-            "gradient_std": std(merged[0]),
-            "weight_gradient_std": std(merged[1]),
-            "gradient_zero": merged[0][:, moments.ZEROS] / merged[0][:, moments.COUNT],
-        }
+    def __init__(self, plan: Plan, depth: int, cotangent: Source) -> None:
+        self.plan, self.depth, self.cotangent = plan, depth, cotangent
+        dtype, width, taps, layers = plan.dtype, plan.width, plan.inputs.taps, plan.layers[:depth]
+        self.columns = [plan.fitting(taps * layer.n_out, layer.n_in) for layer in layers]
+        widest = max(padded_columns(layer.n_out, width) for layer in layers)
+        weights = max(
+            taps * (layer.n_out | 1) * padded_columns(c, width) for layer, c in zip(layers, self.columns, strict=True)
+        )
+        plain = not any(layer.normalize or layer.branch_scale is not None for layer in layers)
+        deltas, drawn = plan.take([widest * plan.padded_rows] * 2), plan.take([weights])[0]
+        # In a plain stack g_l is but a product on the way to delta_l and takes no room of its own.
+        streams = deltas if plain else plan.take([widest * plan.padded_rows] * 2)
+        self.buffers = [*deltas, *streams], drawn
+        plan.grow()
+        self.partial = np.empty(plan.chunks * widest * moments.VALUE_ROWS, dtype)
+        blocks = np.array([[-(-n.n_out // _BLOCK), self._gradient_blocks(n)] for n in layers])
+        self.ends = np.cumsum(blocks, axis=0)
+        self.places = self.ends - blocks
+        self.records, self.weight_records = (merging.empty_records(int(n), merging.RECORD) for n in self.ends[-1])
+        self.sums = np.empty(0 if plan.block_rows == plan.rows else int(self.ends[-1, 1]) * _BLOCK**2, dtype)
+
+    def _gradient_blocks(self, layer: Layer) -> int:
+        return self.plan.inputs.taps * -(-layer.n_in // merging.BLOCK) * -(-layer.n_out // merging.BLOCK)
+
+    def _program(self, rows: int, last_pass: bool) -> Program:
+        plan, program, last = self.plan, Program(), self.depth - 1
+        width, chunks, taps = plan.width, -(-rows // CHUNK), plan.inputs.taps
+        n = plan.layers[last].n_out
+        program.add(COTANGENT, last, chunks * -(-n // BLOCK_COLUMNS))
+        program.barrier()
+        program.add(SCALE, last, plan.panel_tasks(rows, n), 0, n)
+        program.barrier()
+        for index in range(last, -1, -1):
+            layer = plan.layers[index]
+            program.add(MERGE, index, -(-layer.n_out // merging.BLOCK))
+            program.add(WEIGHT_GRADIENT, index, self._gradient_blocks(layer))
+            if index == 0:
+                break
+            for start in range(0, layer.n_in, self.columns[index]):
+                stop = min(layer.n_in, start + self.columns[index])
+                panels = -(-(stop - start) // width)
+                program.add(DRAW, index, panels * taps * -(-layer.n_out // _TURNED_COLUMNS), start, stop)
+                program.barrier()
+                program.add(BACK, index, plan.panel_tasks(rows, stop - start), start, stop)
+                program.barrier()
+            if layer.normalize:
+                program.add(UNNORMALIZE, index, chunks)
+                program.barrier()
+                program.add(SCALE, index - 1, plan.panel_tasks(rows, layer.n_in), 0, layer.n_in)
+                program.barrier()
+        return program
+
+    def run(self, row: int) -> None:
+        """Run the block of rows that starts at `row`, whose forward pass has just been run."""
+        plan = self.plan
+        rows = min(plan.block_rows, plan.rows - row)
+        program = self._program(rows, row + rows == plan.rows)
+        sizes = plan.sizes.copy()
+        sizes[DELTA : STREAM + 2], sizes[WEIGHTS] = self.buffers
+        sizes[[ROWS, FIRST_ROW, FIRST_PASS, LAST_PASS]] = rows, row, row == 0, row + rows == plan.rows
+        backward_kernel(plan.dtype.type)(
+            program.tasks,
+            2 * plan.work(),
+            program.table(),
+            np.zeros(1, np.int64),
+            plan.table,
+            self.places,
+            sizes,
+            *plan.source_tables(self.cotangent),
+            plan.memory,
+            self.partial,
+            self.sums,
+            self.records,
+            self.weight_records,
+        )
+
+    def figures(self) -> dict[str, NDArray[Any]]:
+        """The gradients' figures, one entry a layer."""
+        return gradient_figures(self.records, self.weight_records, self.ends)

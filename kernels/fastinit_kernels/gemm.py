@@ -102,10 +102,10 @@ def tile_function(dtype: Any, rows: int, registers: int, transposed: bool) -> An
 
 @cache
 def multiply_function(dtype: Any, *, transposed: bool = False) -> Any:
-    """`multiply(a, a_at, a_next, rows, k, b, b_at, columns, d, d_at, c, c_at)`: a chunk of rows by a panel.
+    """`multiply(a, a_at, a_next, rows, k, b, b_at, columns, d, d_step, c)`: a chunk of rows by a panel.
 
-    c[rows, columns] = d + a[rows, :k] @ b[:k, columns], d one row at d[d_at:]; c and d are pointers. `a_at` is the
-    operand's first element: row r of the chunk starts at a_at + r * width, and its panels lie a_next apart.
+    c[rows, columns] = d + a[rows, :k] @ b[:k, columns]; c, and d of rows d_step apart (0: one for all), are pointers.
+    `a_at` is the operand's first element: row r of the chunk starts at a_at + r * width, its panels lie a_next apart.
     Transposed, the operand's rows are columns of one panel and k runs down its rows. Rows are computed in whole tiles,
     columns in whole registers: both buffers must be that large.
     """
@@ -118,23 +118,18 @@ def multiply_function(dtype: Any, *, transposed: bool = False) -> Any:
 
     @inline
     def multiply(
-        a: Any, a_at: Any, a_next: Any, rows: Any, k: Any, b: Any, b_at: Any, columns: Any, d: Any, d_at: Any, c: Any,
-        c_at: Any,
-    ) -> None:  # fmt: skip
+        a: Any, a_at: Any, a_next: Any, rows: Any, k: Any, b: Any, b_at: Any, columns: Any, d: Any, d_step: Any, c: Any
+    ) -> None:
         for first in range(0, k, _BLOCK_K):
             depth = min(_BLOCK_K, k - first)
             a_block = a_at + (first // width) * a_next
             b_block = b_at + first * width
-            begin, begin_at, step = (d, d_at, np.int64(0)) if first == 0 else (c, c_at, width)
+            begin, step = (d, d_step) if first == 0 else (c, width)
             for row in range(0, rows, tall):
-                a_tile = a_block + row * a_row
+                a_tile, to = a_block + row * a_row, row * width
                 if columns > lanes:
-                    full(
-                        a, a_tile, a_next, depth, b, b_block, begin, begin_at + row * step, step, c, c_at + row * width
-                    )
+                    full(a, a_tile, a_next, depth, b, b_block, begin, row * step, step, c, to)
                 else:
-                    narrow(
-                        a, a_tile, a_next, depth, b, b_block, begin, begin_at + row * step, step, c, c_at + row * width
-                    )
+                    narrow(a, a_tile, a_next, depth, b, b_block, begin, row * step, step, c, to)
 
     return multiply

@@ -1,71 +1,91 @@
-"""The driver of the deep forward probe: one call runs all layers, forward and backward."""
+"""The driver of the deep forward probe: one launch a block of rows runs all layers forward, one more backward."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import backward as backward_pass
-from .forward import Layer, Plan
-from .gemm import CHUNK
+from . import forward
+from .backward import Backward
+from .figures import GRADIENTS, forward_figures
+from .plan import Inputs, Layer, Plan
 from .sources import Source
 
-__all__ = ["Layer", "Source", "run"]
+__all__ = ["Inputs", "Layer", "Source", "run"]
 
-# Bytes of activations above which a forward-only probe takes its rows in blocks.
+# Bytes of activations above which the rows go through the network in blocks.
 ACTIVATION_BUDGET = 1 << 30
+
+Figures = dict[str, NDArray[Any]]
 
 
 def run(
-    activation: str,
+    activation: Any,
     layers: Sequence[Layer],
-    inputs: Source,
-    batch: int,
+    inputs: Inputs,
     *,
     bins: int,
     dtype: Any = np.float32,
-    cotangent: Source | None = None,
+    cotangents: Mapping[int, Source] | None = None,
     block_rows: int | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> tuple[Figures, dict[int, Figures]]:
     """Send a batch through the layers and return every figure by name, one entry a layer.
 
     Parameters
     ----------
     activation
-        Name of phi.
+        What `activation_address` takes: the name of phi, or a user's functions.
     layers
         Sizes and sources of every layer; each one's n_in is the n_out of the one before.
     inputs
-        Where the input (batch, n_0) comes from.
-    batch
-        Rows of the input.
+        What enters.
     bins
         Bins of each histogram.
     dtype
         The compute type, float32 or float64; arrays of the sources must have it.
-    cotangent
-        Where dL/da_last (batch, n_last) comes from; None: no backward pass.
+    cotangents
+        Depth -> where dL/da (batch, n_out) of the last of so many layers comes from: a backward pass for each.
     block_rows
-        Forward only: rows that go through the network together; None: as many as fit a gigabyte. The figures do not
-        depend on it beyond the rounding of float64.
+        Rows that go through the network together; None: as many as fit a gigabyte. The figures do not depend on it
+        beyond the rounding of float64.
 
     Returns
     -------
-    dict of array
+    forward
         float64 (depth,) by figure; histogram int64 (depth, bins), underflow and overflow int64.
+    gradients
+        Depth -> float64 (depth,) by figure.
     """
-    if cotangent is None and block_rows is None:
-        row = 2 * np.dtype(dtype).itemsize * max(max(layer.n_in, layer.n_out) for layer in layers)
-        block_rows = ACTIVATION_BUDGET // row
-    if cotangent is not None or block_rows is None or block_rows >= batch:
-        block_rows = batch
-    else:
-        block_rows = max(1, block_rows // CHUNK) * CHUNK
-    plan = Plan(layers, inputs, batch, bins, dtype, keep=cotangent is not None, block_rows=block_rows)
-    plan.run(activation)
-    figures = plan.figures()
-    gradients = {name: np.full(len(layers), np.nan) for name in backward_pass.FIGURES}
-    if cotangent is not None:
-        gradients = backward_pass.run(plan, cotangent)
-    return figures | gradients
+    cotangents = cotangents or {}
+    if block_rows is None:
+        block_rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, bool(cotangents))
+    plan = Plan(activation, layers, inputs, bins, dtype, inputs.blocks(block_rows), bool(cotangents))
+    start = plan.elements
+    passes = {}
+    for depth, cotangent in cotangents.items():
+        plan.elements = start  # one pass runs after the other, in the same room
+        passes[depth] = Backward(plan, depth, cotangent)
+    for row in range(0, plan.rows, plan.block_rows):
+        forward.run(plan, row)
+        for backward in passes.values():
+            backward.run(row)
+    return forward_figures(plan), {depth: backward.figures() for depth, backward in passes.items()}
+
+
+def no_gradients(depth: int) -> Figures:
+    """The gradients' figures where there is no backward pass."""
+    return {name: np.full(depth, np.nan) for name in GRADIENTS}
+
+
+def _fitting_rows(layers: Sequence[Layer], inputs: Inputs, itemsize: int, keep: bool) -> int:
+    """Rows whose activations fit the budget; all of them where what blocks would cost in memory is more."""
+    widths = [layers[0].n_in, *(layer.n_out for layer in layers)]
+    normalized = any(layer.normalize for layer in layers)
+    # A backward pass needs each layer's operand and slopes; without one, two signals take turns.
+    row = itemsize * (2 * sum(widths) if keep else (3 if normalized else 2) * max(widths))
+    rows = inputs.batch * inputs.positions
+    # The sums of dW that must then stay from block to block.
+    gradients = itemsize * inputs.taps * sum(n * m for n, m in pairwise(widths)) if keep else 0
+    return rows if rows * row <= ACTIVATION_BUDGET + gradients else ACTIVATION_BUDGET // row

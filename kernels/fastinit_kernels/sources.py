@@ -64,11 +64,11 @@ class Source:
 
 @cache
 def pack_function(dtype: Any) -> Any:
-    """`pack(address, numbers, parameters, s, n, rows, row, count, start, stop, out, out_at, panel_step, scratch)`.
+    """`pack(address, numbers, parameters, s, n, row, count, start, stop, out, out_at, row_step, panel_step, scratch)`.
 
     Rows [row, row + count), columns [start, stop) of source s, a matrix of n columns, to panels: the first element
-    goes to out[out_at], panels lie panel_step apart. `start` is a multiple of the panel width; the columns that are
-    missing in the last panel become 0.
+    goes to out[out_at], rows lie row_step and panels panel_step apart. `start` is a multiple of the panel width; the
+    columns that are missing in the last panel become 0.
     """
     width = np.uint64(panel_width(dtype))
     zero = np.dtype(dtype).type(0)
@@ -97,6 +97,7 @@ def pack_function(dtype: Any) -> Any:
         stop: Any,
         out: Any,
         out_at: Any,
+        row_step: Any,
         panel_step: Any,
         scratch: Any,
     ) -> None:
@@ -113,7 +114,7 @@ def pack_function(dtype: Any) -> Any:
                     np.uint64(GROUP + i * columns),
                     np.uint64(columns),
                     out,
-                    np.uint64(out_at + (r + i) * np.int64(width)),
+                    np.uint64(out_at + (r + i) * row_step),
                     np.uint64(panel_step),
                 )
             r += here
