@@ -5,7 +5,7 @@ derivative. Without a derivative a central difference in float64 stands in, good
 mean of the slopes on both sides.
 
 The probe evaluates the function in the type of its arithmetic. No bits are promised: they are those of the C library
-that the function calls. It must not raise; an activation at which it does is NaN.
+that the function calls. It must not raise: what it would have returned is NaN then, and counts as nonfinite.
 
 For the theory its kinks within |z| < 16 are found numerically, and its figures are as precise as the table's, or as
 the central difference. Digits are lost if it has more than 16 kinks and jumps, is computed in float32, or bends on a

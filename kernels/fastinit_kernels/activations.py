@@ -7,6 +7,8 @@ kink the derivative is the one that automatic differentiation in PyTorch takes.
 
 Most of them need only e = exp(-|z|), which cannot overflow: sigmoid(-|z|) = e / (1 + e), and so on. Where a
 product with z follows, z is clamped at `lowest`, far beyond which that product has underflowed: no inf * 0.
+
+A user's own functions of z, compiled by Numba, get a kernel of the same form; their precision and bits are their own.
 """
 
 import math
@@ -273,10 +275,12 @@ def _user_kernel(phi: Any, dphi: Any, dtype: str) -> Any:
         for i in range(n):
             # Called by its address this has no caller to raise to: Numba would print the exception, go on, and leave
             # the rest of the line as it was.
+            value, slope = nan, nan
             try:
-                value, slope = real(phi(z[i])), real(derivative(z[i]))
+                value = real(phi(z[i]))
+                slope = real(derivative(z[i]))
             except Exception:
-                value, slope = nan, nan
+                pass
             a[i] = value
             s[i] = slope
         return 0
