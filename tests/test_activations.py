@@ -230,7 +230,7 @@ def test_gain_refuses_bad_input(arguments, error, text):
 def test_activation_lookup_names_the_argument_of_its_caller():
     with pytest.raises(ValueError, match=r"argument 'activation' must be .* did you mean 'tanh'\?"):
         get_activation("tahn")
-    with pytest.raises(TypeError, match="argument 'phi' must be the name of an activation, a function .*, got 3"):
+    with pytest.raises(TypeError, match=r"argument 'phi' must be the name of an activation, a function .*, got 3"):
         get_activation(3, "phi")
 
 
