@@ -96,11 +96,14 @@ def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
     """Compile a function that Python calls, without the interpreter's lock.
 
     `name` keys the disk cache, so it must tell apart the kernels that a factory makes of one source; None: not cached.
+    It is the function's symbol, too: code that two processes cached may meet in a third.
     """
 
     def compile_lazily(function: F) -> F:
         if numba.config.DISABLE_JIT:
             raise RuntimeError("fastinit's kernels exist only compiled: unset NUMBA_DISABLE_JIT")
+        if name is not None:
+            function.__qualname__ = name
         dispatcher = numba.njit(nogil=True, parallel=parallel, **_OPTIONS)(function)
         if name is not None:
             dispatcher._cache = _Store(name)
