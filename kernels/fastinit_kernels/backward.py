@@ -328,7 +328,7 @@ def backward_kernel(dtype: Any) -> Tiled:
             )
         leave(done)
 
-    return Tiled(f"backward-{np.dtype(dtype).name}", task)
+    return Tiled(f"backward-{np.dtype(dtype).name}", task, flush=True)
 
 
 class Backward:

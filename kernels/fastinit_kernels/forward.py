@@ -402,7 +402,7 @@ def forward_kernel(dtype: Any) -> Tiled:
             block(t, kind, layers, reals, index, start, stop, sizes, numbers, parameters, memory, partial)
         leave(done)
 
-    return Tiled(f"forward-{np.dtype(dtype).name}", task)
+    return Tiled(f"forward-{np.dtype(dtype).name}", task, flush=True)
 
 
 def _program(plan: Plan, rows: int, first_pass: bool) -> Program:

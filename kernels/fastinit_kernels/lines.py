@@ -57,8 +57,11 @@ def _through_bfloat16(x: Any) -> Any:
 def _through_float16(x: Any) -> Any:
     half = np.uint32(float16_bits(x))
     magnitude = np.uint32(half & np.uint32(0x7FFF))
-    # The exponent is 112 too small; multiplying puts it right for subnormal halves, too.
-    size = float32_of_bits(np.uint32(magnitude << np.uint32(13))) * np.float32(2.0**112)
+    bits = np.uint32(magnitude << np.uint32(13))
+    # The exponent is 112 too small. A subnormal half may not become a subnormal float32 on the way: here that is 0.
+    size = float32_of_bits(np.uint32(bits + np.uint32(112 << 23)))
+    small = float32_of_bits(np.uint32(bits + np.uint32(113 << 23))) - np.float32(2.0**-14)
+    size = select(magnitude < np.uint32(0x400), small, size)
     size = select(magnitude >= np.uint32(0x7C00), np.float32(np.inf), size)
     sign = np.uint32(np.uint32(half & np.uint32(0x8000)) << np.uint32(16))
     return float32_of_bits(np.uint32(bits_of_float32(size) | sign))
