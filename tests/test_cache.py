@@ -56,7 +56,7 @@ def test_a_warm_start_compiles_nothing(python, right):
     # The fixture has filled the cache. Compiling takes seconds, reading tens of milliseconds.
     code = FILL + """
 from fastinit_kernels.fill import fill_kernel
-stats = fill_kernel("uniform", "float32").serial.stats
+stats = fill_kernel("uniform", "float32").work.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
     drawn, _, hits, misses = python(code).split()

@@ -295,8 +295,8 @@ w = probe.Source(array=np.ones((8, 8), np.float32))
 layers = [probe.Layer(8, 8, w)] * 2
 probe.run("gelu", layers, probe.Inputs(w, 8), bins=4, cotangents={2: w})
 kernels = {
-    "forward": forward.forward_kernel(np.float32).serial,
-    "backward": backward.backward_kernel(np.float32).serial,
+    "forward": forward.forward_kernel(np.float32).work,
+    "backward": backward.backward_kernel(np.float32).work,
 }
 for name in activations.NAMES:
     activations.activation_address(name, "float32")

@@ -54,8 +54,8 @@ for law in json.loads(sys.argv[2]):
         tiled = fill.fill_kernel(law, dtype)
         out = np.zeros(64, fill.stored_type(dtype))
         geometry = np.array([64, 64, 1, 0, 0])
-        tiled.serial(0, 1, out, geometry, np.zeros(4, np.uint32), np.zeros(8, fill.compute_type(dtype)))
-        found[f"{law} {dtype}"] = count(tiled.serial)
+        tiled(1, 1, out, geometry, np.zeros(4, np.uint32), np.zeros(8, fill.compute_type(dtype)))
+        found[f"{law} {dtype}"] = count(tiled.work)
 
 @kernel(None)
 def chained(out, key):

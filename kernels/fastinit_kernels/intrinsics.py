@@ -147,17 +147,6 @@ def call_at(typingctx: Any, address: Any, arguments: Any) -> tuple[Any, Codegen]
     return types.void(types.int64, arguments), codegen
 
 
-@intrinsic
-def not_inlined(typingctx: Any) -> tuple[Any, Codegen]:
-    """Keep the function that calls this a function: what it computes stays between what is done before and after."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.none(), codegen
-
-
 # Bits of the control register that make subnormal numbers 0: x86's flush-to-zero and denormals-are-zero, ARM's FZ.
 _X86_FLUSH, _ARM_FLUSH = 0x8040, 1 << 24
 

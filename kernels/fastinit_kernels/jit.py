@@ -18,20 +18,21 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 from numba import _dynfunc, types
+from numba._dispatcher import compute_fingerprint
 from numba.core import serialize
 from numba.core.caching import _Cache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, CompileResult
 from numba.np.ufunc import parallel as numba_threads
 
-from .intrinsics import flush_subnormals, next_tile, not_inlined, restore, use_widest_vectors
+from .intrinsics import call_at, flush_subnormals, next_tile, restore, use_widest_vectors
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,18 +78,8 @@ def _not_executable(library: Any, description: Any, environment: Any) -> Any:
 
 def inline(function: F) -> F:
     """Compile a helper that is always inlined into its callers: a call left in a loop stops vectorisation."""
-    return _helper(function, forceinline=True)
-
-
-def _function(name: str, function: F) -> F:
-    """Compile a helper that may stay a function; machine code from the cache meets others, so its name is unique."""
-    function.__qualname__ = name
-    return _helper(function)
-
-
-def _helper(function: F, **options: Any) -> F:
     return numba.njit(  # type: ignore[no-any-return]
-        no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_HelperCompiler, **options, **_OPTIONS
+        forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_HelperCompiler, **_OPTIONS
     )(function)
 
 
@@ -137,56 +128,61 @@ class Tiled:
     """
 
     def __init__(self, name: str | None, tile: Callable[..., None], *, flush: bool = False) -> None:
-        # Functions of their own: LLVM knows nothing of the mode, and would move arithmetic out of where it holds.
-        @partial(_function, f"{name}.run")
-        def run(first: int, last: int, *args: Any) -> None:
-            not_inlined()
-            use_widest_vectors()
-            for t in range(first, last):
-                tile(t, *args)
-
-        @partial(_function, f"{name}.work")
-        def work(counter: Any, last: int, *args: Any) -> None:
-            not_inlined()
+        @kernel(name and f"{name}.work")
+        def work(counter: Any, last: int, *args: Any) -> int:
             use_widest_vectors()
             t = next_tile(counter)
             while t < last:
                 tile(t, *args)
                 t = next_tile(counter)
+            return 0
 
+        # Called by its address, the work is compiled once, and LLVM, which knows nothing of the mode, cannot move its
+        # arithmetic to where the mode does not hold.
         @kernel(name and f"{name}.serial")
-        def serial(first: int, last: int, *args: Any) -> None:
+        def serial(work: int, counter: Any, last: int, *args: Any) -> None:
             mode = flush_subnormals() if flush else 0
-            run(first, last, *args)
+            call_at(work, (counter, last, args))
             if flush:
                 restore(mode)
 
         @kernel(name and f"{name}.parallel", parallel=True)
-        def parallel(workers: int, counter: Any, last: int, *args: Any) -> None:
+        def parallel(workers: int, work: int, counter: Any, last: int, *args: Any) -> None:
             for _ in numba.prange(workers):
                 mode = flush_subnormals() if flush else 0
-                work(counter, last, *args)
+                call_at(work, (counter, last, args))
                 if flush:
                     restore(mode)
 
-        self.serial = serial
-        self.parallel = parallel
+        self.work = work
+        self._serial = serial
+        self._parallel = parallel
+        self._addresses: dict[Any, int] = {}
 
     def __call__(self, tiles: int, steps: int, *args: Any) -> None:
         """Run `tiles` tiles of altogether about `steps` elementary steps."""
+        work = self._address(*args)
         threaded = steps >= PARALLEL_FROM and tiles > 1 and _pool.enter()
         try:
             workers = min(numba.get_num_threads(), tiles) if threaded else 1
             per_call = max(_TILES_PER_CALL, tiles * _STEPS_PER_CALL // max(steps, 1))
             for first in range(0, tiles, per_call):
-                last = min(first + per_call, tiles)
+                counter, last = np.array([first]), min(first + per_call, tiles)
                 if workers > 1:
-                    self.parallel(workers, np.array([first]), last, *args)
+                    self._parallel(workers, work, counter, last, *args)
                 else:
-                    self.serial(first, last, *args)
+                    self._serial(work, counter, last, *args)
         finally:
             if threaded:
                 _pool.leave()
+
+    def _address(self, *args: Any) -> int:
+        """Where the work for arguments of these types is; their fingerprints cost a fraction of their types."""
+        key = tuple([compute_fingerprint(x) for x in args])
+        if key not in self._addresses:
+            rest = types.StarArgTuple.from_types(tuple(numba.typeof(x) for x in args))
+            self._addresses[key] = address(self.work, types.Array(types.int64, 1, "C"), types.int64, rest)
+        return self._addresses[key]
 
 
 class _Pool:
