@@ -77,6 +77,15 @@ class Activation:
         """What the kernels know it by: its name, or a user's functions."""
         return self.user or self.name
 
+    @property
+    def fingerprint(self) -> str:
+        """What a file may know it by: the name, and for a user's a hash of the code, the same in every process."""
+        if self.user is None:
+            return self.name
+        from .user_activation import code_hash
+
+        return f"{self.name}-{code_hash(self.user)}"
+
     def resolve(self, param: float | None = None, *, argument: str = "param") -> float:
         """Return the parameter to use: `param`, or the default; 0.0 for an activation without one."""
         if param is None:
@@ -86,6 +95,14 @@ class Activation:
                 f"argument '{argument}' must be None for {self.name!r}, which has no parameter, got {param!r}"
             )
         return check_finite(argument, param)
+
+    def image(self, z: Array, p: float) -> tuple[float, float]:
+        """Return the least and the greatest finite phi(z), as far apart as float32 needs to tell a histogram's bins."""
+        a = self.function(z, p)
+        a = a[np.abs(a) < 1e37]
+        low, high = (float(a.min()), float(a.max())) if a.size else (0.0, 0.0)
+        least = 1e-5 * max(-low, high) or 1.0
+        return (low, high) if high - low >= least else (low - least, high + least)
 
     def is_saturated(self, a: Array) -> NDArray[np.bool_]:
         """Return where the activations `a` are saturated; nowhere if there is no rule."""

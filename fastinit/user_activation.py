@@ -14,6 +14,7 @@ length far below 1.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import numbers
 from typing import Any
@@ -77,6 +78,19 @@ def _activation(pair: tuple[Any, Any]) -> Activation:
 
     name, phi = pair[0].py_func.__name__, part(0)
     return Activation(name, f"{name}(z)", phi, part(1), kinks=find_kinks(lambda z: phi(z, 0.0)), user=pair)
+
+
+def code_hash(pair: tuple[Any, Any]) -> str:
+    """Return a hash of the functions' own code and of the numbers around them that it reads."""
+    parts = []
+    for function in (f.py_func for f in pair if f is not None):
+        code, around = function.__code__, inspect.getclosurevars(function)
+        numbers_read = {
+            k: v for k, v in (*around.globals.items(), *around.nonlocals.items()) if isinstance(v, numbers.Real)
+        }
+        constants = [c for c in code.co_consts if not inspect.iscode(c)]
+        parts.append((code.co_code, code.co_names, constants, sorted(numbers_read.items())))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _values(pair: tuple[Any, Any], z: Array) -> tuple[Array, Array]:

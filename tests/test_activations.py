@@ -151,6 +151,20 @@ def test_histogram_ranges():
     assert ranges == dict.fromkeys(["tanh", "hard_tanh", "softsign", "sin"], (-1.0, 1.0))
 
 
+@pytest.mark.parametrize("name", ORACLE)
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e30])
+def test_images_are_ranges_of_a_histogram_in_float32(name, scale):
+    row, z = ACTIVATIONS[name], scale * np.linspace(-4, 4, 161)
+    low, high = row.image(z, row.resolve())
+    values = row.function(z, row.resolve())
+    assert low <= values.min() <= values.max() <= high
+    edges = np.linspace(low, high, 31).astype(np.float32)
+    assert np.isfinite(edges).all()
+    assert (np.diff(edges) > 0).all()
+    if scale == 1.0:
+        assert (low, high) == (values.min(), values.max())
+
+
 @pytest.mark.parametrize(
     ("name", "param", "value"),
     [

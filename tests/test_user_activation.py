@@ -1,7 +1,10 @@
 """Activations of a user's own: kernels, derivative, theory and refusals, against closed forms and the table."""
 
+import inspect
 import math
 import re
+import subprocess
+import sys
 import warnings
 
 import numba
@@ -170,6 +173,72 @@ def test_it_is_looked_up_by_identity():
     assert get_activation((my_tanh, my_tanh_slope)).kernel == (my_tanh, my_tanh_slope)
     assert ACTIVATIONS["tanh"].kernel == "tanh"
     assert activation.saturation is activation.range is activation.parameter is None
+
+
+def test_its_image_is_finite_whatever_it_returns():
+    @numba.njit
+    def explosive(z):
+        return math.exp(z) if z < 700 else math.inf
+
+    @numba.njit
+    def undefined(z):
+        return np.nan * z
+
+    @numba.njit
+    def constant(z):
+        return -2.0
+
+    z = np.linspace(-4, 4, 161)
+    assert get_activation(explosive).image(z, 0.0) == (math.exp(-4), math.exp(4))
+    assert get_activation(explosive).image(1e4 * z, 0.0) == (0.0, 1.0)  # those at 0 and below
+    assert get_activation(undefined).image(z, 0.0) == (-1.0, 1.0)
+    assert get_activation(constant).image(z, 0.0) == (-2.00002, -1.99998)
+
+
+def steep(slope):
+    @numba.njit
+    def steep_tanh(z):
+        return math.tanh(slope * z)
+
+    return steep_tanh
+
+
+def test_its_fingerprint_is_that_of_its_code():
+    assert ACTIVATIONS["tanh"].fingerprint == "tanh"
+    prints = [get_activation(x).fingerprint for x in (steep(1.0), steep(2.0), my_tanh, (my_tanh, my_tanh_slope))]
+    assert len(set(prints)) == 4
+    assert prints[0].startswith("steep_tanh-")
+    assert get_activation(steep(2.0)).fingerprint == prints[1]
+    code = (
+        "import math, numba\nfrom fastinit.activations import get_activation\n\n\n"
+        + inspect.getsource(steep)
+        + "\n\nprint(get_activation(steep(2.0)).fingerprint)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == prints[1]
+
+
+@pytest.mark.parametrize("activation", [my_tanh, (my_tanh, my_tanh_slope), my_relu])
+def test_the_probe_measures_what_it_measures_of_the_tables(activation):
+    name = "relu" if activation is my_relu else "tanh"
+    settings = {"scheme": "xavier_normal", "depth": 4, "width": 40, "batch": 50, "dtype": "float64"}
+    ours = fi.probe(activation=activation, range=(-1, 1), **settings)
+    tables = fi.probe(activation=name, range=(-1, 1), **settings)
+    # Rounding, and the numerical derivative.
+    for figure in ("mean", "std", "q", "correlation"):
+        np.testing.assert_allclose(getattr(ours, figure), getattr(tables, figure), rtol=1e-12, atol=1e-14)
+    for figure in ("chi", "gradient_std", "weight_gradient_std"):
+        np.testing.assert_allclose(getattr(ours, figure), getattr(tables, figure), rtol=1e-8)
+    np.testing.assert_array_equal(ours.histogram, tables.histogram)
+    assert ours.activation == get_activation(activation).name
+    assert np.isnan(ours.saturated).all()
+
+
+def test_a_probe_counts_where_a_function_raises():
+    x = np.linspace(-9, 9, 2000).reshape(50, 40)
+    result = fi.probe(activation=root, weights=[np.eye(40)], inputs=x, range=(0, 3))
+    assert result.nonfinite[0] == np.count_nonzero(x <= -0.9)
+    assert result.max[0] == 3
 
 
 def test_its_functions_take_arrays_of_any_shape_without_a_warning():
