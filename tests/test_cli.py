@@ -12,11 +12,12 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from optional import library
 
 import fastinit as fi
 from fastinit import cli, demo
 
-runner = pytest.importorskip("typer.testing").CliRunner()
+runner = library("typer.testing").CliRunner()
 
 
 def invoke(*words):

@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from optional import library
 
 import fastinit as fi
 from fastinit import plots
 
-matplotlib = pytest.importorskip("matplotlib")
+matplotlib = library("matplotlib")
 
 
 @pytest.fixture(scope="module")

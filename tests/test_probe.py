@@ -300,6 +300,27 @@ REFUSED = [
     ({"weights": [np.ones((2, 3))] * 2}, ValueError, "argument 'weights' must chain: layer 1 needs n_in = 3, got"),
     ({"weights": [np.ones((2, 2))], "gain": 2.0}, ValueError, "argument 'weights' must stand alone, without"),
     ({"weights": [np.ones((2, 2))], "widths": [2, 3]}, ValueError, "argument 'widths' must be those of weights, [2"),
+    ({"residual": 1}, TypeError, "argument 'residual' must be True or False, got 1"),
+    ({"branch_scale": 0.5}, ValueError, "argument 'branch_scale' must go with residual=True, got 0.5 without"),
+    ({"residual": True, "branch_scale": np.nan}, ValueError, "argument 'branch_scale' must be a finite number, got nan"),
+    ({"residual": True, "branch_scale": "half"}, ValueError, "must be a finite number or '1/sqrt(depth)', got 'half'"),
+    ({"normalize": "batch"}, ValueError, "argument 'normalize' must be one of layer, rms, got 'batch'"),
+    ({"normalize": True}, ValueError, "argument 'normalize' must be one of layer, rms, got True"),
+    ({"conv": 0}, ValueError, "argument 'conv' must be an integer >= 1, got 0"),
+    ({"conv": (3, 3)}, TypeError, "argument 'conv' must be an integer >= 1, got (3, 3)"),
+    ({"conv": 3, "image": 0}, ValueError, "argument 'image' must be an integer >= 1, got 0"),
+    ({"image": 8}, ValueError, "argument 'image' must go with conv, got 8 without"),
+    ({"conv": 3, "inputs": np.ones((2, 4, 5, 3))}, ValueError, "argument 'inputs' must be images (batch, side, side, "),
+    ({"conv": 3, "inputs": np.ones((2, 4))}, ValueError, "argument 'inputs' must be images (batch, side, side, channel"),
+    ({"inputs": np.ones((2, 4, 4, 3))}, ValueError, "argument 'inputs' must have shape (batch, features), neither of"),
+    ({"conv": 3, "image": 5, "inputs": np.ones((2, 4, 4, 3))}, ValueError, "argument 'image' must be the side of the"),
+    ({"conv": 3, "widths": [4, 4], "inputs": np.ones((2, 4, 4, 3))}, ValueError, "must have 4 channels, the first of"),
+    ({"conv": 3, "weights": [np.ones((2, 2))]}, ValueError, "must hold arrays (3, 3, n_in, n_out), got shape (2, 2)"),
+    ({"weights": [np.ones((3, 3, 2, 2))]}, ValueError, "must hold arrays (n_in, n_out), got shape (3, 3, 2, 2) in layer"),
+    ({"input_correlation": 1.5}, ValueError, "argument 'input_correlation' must be a finite number in [-1, 1], got 1.5"),
+    ({"input_correlation": 0.5, "batch": 1}, ValueError, "must go with a batch of at least 2, got batch 1"),
+    ({"input_correlation": 0.5, "conv": 3, "batch": 3}, ValueError, "must go with an even batch of images, got batch 3"),
+    ({"input_correlation": 0.5, "inputs": np.ones((2, 3))}, ValueError, "must go with drawn inputs, got 0.5 beside inp"),
     ({"activation": "leaky_relu", "negative_slope": np.nan}, ValueError, "argument 'negative_slope' must be a finite"),
 ]  # fmt: skip
 
@@ -331,6 +352,14 @@ def test_every_argument_is_recorded():
     assert (result.range, result.seed, result.dtype, result.params) == ((-1.0, 1.0), 11, "float64", {"scale": 2.0})
     assert (result.depth, result.width, result.inputs) == (2, None, "N(0, 1)")
     assert result.seconds > 0
+    assert (result.residual, result.normalize, result.conv, result.image) == (False, None, None, None)
+    images = fi.probe(
+        depth=4, width=3, batch=2, conv=2, image=4, residual=True, branch_scale="1/sqrt(depth)", normalize="rms",
+        input_correlation=0.25,
+    )  # fmt: skip
+    assert (images.residual, images.branch_scale, images.normalize) == (True, 0.5, "rms")
+    assert (images.conv, images.image, images.input_correlation) == (2, 4, 0.25)
+    assert images.title == "he_normal, relu, 4 x 3, conv 2 x 2 on 4 x 4, residual * 0.5, rms norm"
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.seed = 3
 
