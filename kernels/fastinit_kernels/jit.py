@@ -94,7 +94,7 @@ def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
         if numba.config.DISABLE_JIT:
             raise RuntimeError("fastinit's kernels exist only compiled: unset NUMBA_DISABLE_JIT")
         if name is not None:
-            function.__qualname__ = name
+            function.__qualname__ = name.replace("-", "_")
         dispatcher = numba.njit(nogil=True, parallel=parallel, **_OPTIONS)(function)
         if name is not None:
             dispatcher._cache = _Store(name)
