@@ -13,9 +13,8 @@ import numpy as np
 
 from .activations import Activation, get_activation
 from .errors import check_integer, unknown
-from .fans import Fans
 from .measure import measure
-from .network import ARGUMENTS, Network, resolve
+from .network import ARGUMENTS, Network, fans_of, resolve
 from .quadrature import rule
 from .report import Table
 from .result import ProbeResult
@@ -262,25 +261,25 @@ def _sensible(phi: Activation, network: Network) -> list[Scheme]:
     laws: dict[Any, Scheme] = {}
     for name, params in given:
         scheme = get_scheme(name, **params)
-        laws.setdefault(_fingerprint(scheme, network.widths), scheme)
+        laws.setdefault(_fingerprint(scheme, network), scheme)
     return list(laws.values())
 
 
-def _fingerprint(scheme: Scheme, widths: Sequence[int]) -> Any:
-    laws = [scheme.law(Fans(*shape)) for shape in pairwise(widths)]
+def _fingerprint(scheme: Scheme, network: Network) -> Any:
+    laws = [scheme.law(fans_of(network.conv, pair)) for pair in pairwise(network.widths)]
     return tuple((type(law), f"{law.variance:.9g}") for law in laws)
 
 
 def _gains(phi: Activation, parameter: float | None, sigma_b: float) -> list[float]:
     """Return the sigma_w of PyTorch's table, the one that keeps a variance of 1, and the critical one."""
     gains = [phi.table_gain(parameter or 0.0)] if phi.table_gain else []
-    moment = float(variance_map(phi.name, sigma_w=1.0, q0=1.0, depth=1, param=parameter)[0])
+    moment = float(variance_map(phi, sigma_w=1.0, q0=1.0, depth=1, param=parameter)[0])
     gains += [math.sqrt((1.0 - sigma_b**2) / moment)] if sigma_b < 1.0 else []
-    critical = _critical(phi.name, parameter, sigma_b)
+    critical = _critical(phi, parameter, sigma_b)
     return gains + ([critical] if critical is not None else [])
 
 
-def _critical(activation: str, parameter: float | None, sigma_b: float) -> float | None:
+def _critical(activation: Activation, parameter: float | None, sigma_b: float) -> float | None:
     """Return a sigma_w that is critical with these biases, or None."""
 
     def excess(q: float) -> float:
@@ -364,12 +363,12 @@ def _why(ranked: list[Candidate], network: Network, seeds: int) -> str:
 
 
 def _theory(network: Network) -> str:
-    """Say what mean-field theory says, where it has one sigma_w for all layers and centred biases."""
+    """Say what mean-field theory says of a plain stack with one sigma_w for all layers and centred biases."""
     sigma_w = network.sigma_w()
-    if network.bias != 0.0 or np.ptp(sigma_w) > 1e-9 * sigma_w[0]:
+    if not network.plain or network.bias != 0.0 or np.ptp(sigma_w) > 1e-9 * sigma_w[0]:
         return ""
     parameter = network.parameter if network.activation.parameter else None
-    point = fixed_point(network.activation.name, sigma_w=float(sigma_w[0]), sigma_b=network.sigma_b, param=parameter)
+    point = fixed_point(network.activation, sigma_w=float(sigma_w[0]), sigma_b=network.sigma_b, param=parameter)
     if point.q == math.inf:
         phase = "unstable: the signal grows from layer to layer"
     elif abs(point.chi1 - 1.0) < _CRITICAL:
@@ -396,7 +395,7 @@ def _chance(ranked: list[Candidate], network: Network, seeds: int) -> str:
 
 def _noise(network: Network, q: float) -> float:
     """Return the relative spread of the factor a layer from seed to seed, by the variance in the notes."""
-    if not 0.0 < q < math.inf:
+    if not (network.plain and 0.0 < q < math.inf):
         return math.nan
     z, weights = rule(math.sqrt(q), (0.0, *network.activation.kinks))
     with np.errstate(all="ignore"):

@@ -123,9 +123,14 @@ class Network:
                 continue
             key = id(weights), pair
             if key not in known:
-                known[key] = weights.law(_fans(self.conv, pair))
+                known[key] = weights.law(fans_of(self.conv, pair))
             laws.append(known[key])
         return laws
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing but products and activations, which the maps of mean-field theory describe."""
+        return self.normalize is None and not any(self.skips)
 
     def sigma_w(self) -> Array:
         """Return each layer's sqrt(fan_in * mean square of a weight), mean-field theory's sigma_w."""
@@ -187,7 +192,8 @@ def weight_shape(conv: int | None, pair: tuple[int, ...]) -> tuple[int, ...]:
     return (conv, conv, *pair) if conv else pair
 
 
-def _fans(conv: int | None, pair: tuple[int, ...]) -> Fans:
+def fans_of(conv: int | None, pair: tuple[int, ...]) -> Fans:
+    """Return the fans of such a weight."""
     field = (conv or 1) ** 2
     return Fans(pair[0] * field, pair[1] * field)
 
@@ -206,8 +212,7 @@ def _predicted_ranges(
             middle = float(np.clip(np.nan_to_num(predicted.mean[layer]), -_SCALES[1], _SCALES[1]))
             ranges.append((middle - spread, middle + spread))
         else:
-            values = phi.function(scale * _SPAN, phi.resolve(param))
-            ranges.append(phi.range or (float(values.min()), float(values.max())))
+            ranges.append(phi.range or phi.image(scale * _SPAN, phi.resolve(param)))
     return ranges
 
 
@@ -316,7 +321,7 @@ def _schemes(
         schemes = tuple(by_fan_in[n] for n in sizes[:-1])
     layout = Layout((2,), (3,)) if conv else Layout((0,), (1,))
     for resolved, pair in set(zip(schemes, pairwise(sizes), strict=True)):
-        resolved.law(_fans(conv, pair)).check(Tensor(weight_shape(conv, pair), dtype, 0, "", layout))
+        resolved.law(fans_of(conv, pair)).check(Tensor(weight_shape(conv, pair), dtype, 0, "", layout))
     return schemes
 
 
