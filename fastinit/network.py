@@ -14,10 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import Activation, ActivationLike, get_activation
-from .errors import check_finite, check_integer, unknown
+from .arguments import (
+    check_branch_scale,
+    check_dtype,
+    check_flag,
+    check_image,
+    check_input_correlation,
+    check_normalize,
+    check_range,
+)
+from .errors import check_finite, check_integer
 from .fans import Fans, Layout
 from .given import check_bias, check_inputs, check_weights
-from .initialize import DTYPES
 from .laws import Constant, Law, Tensor, Uniform
 from .schemes import Scheme, get_scheme
 from .streams import check_seed
@@ -42,9 +50,6 @@ _SPAN = np.linspace(-4.0, 4.0, 161)
 # Predicted standard deviations whose histograms have edges that float32 tells apart.
 _SCALES = (1e-30, 1e30)
 
-NORMALIZATIONS = ("layer", "rms")
-# Pixels along a side of the images of a convolution whose inputs are not given.
-IMAGE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,14 +253,14 @@ def resolve(
     phi = get_activation(activation)
     word = phi.parameter or ""
     parameter = phi.resolve(params.get(word) if word else None, argument=word or "param")
-    dtype = _dtype(dtype)
+    dtype = check_dtype(dtype)
     compute = np.float64 if dtype == "float64" else np.float32
     conv = None if conv is None else check_integer("conv", conv, minimum=1)
     matrices = None if weights is None else check_weights(weights, dtype, conv)
     x = None if inputs is None else check_inputs(inputs, compute, conv is not None)
     sizes = _widths(widths, depth, width, x, matrices)
     images = check_integer("batch", batch, minimum=1) if x is None else len(x)
-    residual = _flag("residual", residual)
+    residual = check_flag("residual", residual)
     seed = check_seed(seed)
     own = {key: value for key, value in params.items() if key != word or key in _words_of(scheme)}
     if matrices is not None:
@@ -272,17 +277,17 @@ def resolve(
         inputs=x,
         bias=check_bias(bias, sizes, compute),
         sigma_b=check_finite("sigma_b", sigma_b, minimum=0),
-        backward=_flag("backward", backward),
+        backward=check_flag("backward", backward),
         bins=check_integer("bins", bins, minimum=1),
-        range=None if range is None else _range(range),
+        range=None if range is None else check_range(range),
         seed=seed,
         dtype=dtype,
         residual=residual,
-        branch_scale=_branch_scale(branch_scale, residual, len(sizes) - 1),
-        normalize=_normalize(normalize),
+        branch_scale=check_branch_scale(branch_scale, residual, len(sizes) - 1),
+        normalize=check_normalize(normalize),
         conv=conv,
-        image=_image(image, conv, x),
-        input_correlation=_input_correlation(input_correlation, conv, images, x),
+        image=check_image(image, conv, x),
+        input_correlation=check_input_correlation(input_correlation, conv, images, x),
     )
 
 
@@ -358,78 +363,6 @@ def _widths(
         what = "columns" if inputs.ndim == 2 else "channels"
         raise ValueError(f"argument 'inputs' must have {sizes[0]} {what}, the first of widths, got {inputs.shape[-1]}")
     return sizes
-
-
-def _branch_scale(scale: Any, residual: bool, depth: int) -> float:
-    if scale == "1/sqrt(depth)":
-        value = 1.0 / math.sqrt(depth)
-    elif isinstance(scale, str):
-        raise ValueError(f"argument 'branch_scale' must be a finite number or '1/sqrt(depth)', got {scale!r}")
-    else:
-        value = check_finite("branch_scale", scale)
-    if not residual and scale != 1.0:
-        raise ValueError(f"argument 'branch_scale' must go with residual=True, got {scale!r} without")
-    return value
-
-
-def _normalize(how: Any) -> str | None:
-    if how is None or how in NORMALIZATIONS:
-        return None if how is None else str(how)
-    raise unknown("normalize", how, NORMALIZATIONS)
-
-
-def _image(image: Any, conv: int | None, inputs: Array | None) -> int | None:
-    if conv is None:
-        if image is not None:
-            raise ValueError(f"argument 'image' must go with conv, got {image!r} without")
-        return None
-    side = None if image is None else check_integer("image", image, minimum=1)
-    if inputs is None:
-        return IMAGE if side is None else side
-    if side not in (None, inputs.shape[1]):
-        raise ValueError(f"argument 'image' must be the side of the inputs, {inputs.shape[1]}, got {side}")
-    return int(inputs.shape[1])
-
-
-def _input_correlation(c: Any, conv: int | None, batch: int, inputs: Array | None) -> float | None:
-    if c is None:
-        return None
-    likeness = check_finite("input_correlation", c, minimum=-1, maximum=1)
-    if inputs is not None:
-        raise ValueError(f"argument 'input_correlation' must go with drawn inputs, got {c!r} beside inputs")
-    if batch < 2 or (conv and batch % 2):
-        rule = "an even batch of images" if conv else "a batch of at least 2"
-        raise ValueError(f"argument 'input_correlation' must go with {rule}, got batch {batch}")
-    return likeness
-
-
-def _range(limits: Any) -> tuple[float, float]:
-    rule = f"argument 'range' must be (low, high), two finite numbers with low < high, got {limits!r}"
-    if isinstance(limits, str) or not isinstance(limits, Sequence | np.ndarray) or len(limits) != 2:
-        raise ValueError(rule)
-    try:
-        low, high = (check_finite("range", x) for x in limits)
-    except (TypeError, ValueError) as error:
-        raise type(error)(rule) from None
-    if not low < high or not math.isfinite(high - low):
-        raise ValueError(rule)
-    return low, high
-
-
-def _dtype(dtype: Any) -> str:
-    try:
-        name = np.dtype(dtype).name if not isinstance(dtype, str) else dtype
-    except TypeError:
-        name = str(dtype)
-    if name not in DTYPES:
-        raise unknown("dtype", name, DTYPES)
-    return name
-
-
-def _flag(argument: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"argument '{argument}' must be True or False, got {value!r}")
-    return bool(value)
 
 
 def _mean_square(law: Law | Array) -> float:
