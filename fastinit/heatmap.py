@@ -12,6 +12,7 @@ from .errors import check_integer, unknown
 from .plots import GREY, INK, new_figure, plain_frame, save
 from .report import number
 from .result import FIGURES
+from .sweep import label
 
 if TYPE_CHECKING:
     from .sweep import SweepResult
@@ -44,7 +45,7 @@ def plot_sweep(
     page.suptitle(f"{figure}, {which}", fontsize=12, color=INK, x=0.01, ha="left", weight="bold")
     mesh: Any = None
     for panel, values, grid in zip(axes, panels, maps, strict=False):
-        title = ", ".join(f"{name} {value}" for name, value in zip(rest, values, strict=True))
+        title = ", ".join(f"{name} {label(value)}" for name, value in zip(rest, values, strict=True))
         mesh = _panel(panel, sweep, x, y, grid, limits, title)
     for panel in axes[len(panels) :]:
         panel.set_axis_off()
@@ -119,4 +120,4 @@ def _panel(axes: Any, sweep: SweepResult, x: str, y: str, grid: tuple[Any, Any],
 
 
 def _tick(value: Any) -> str:
-    return number(value, 3) if isinstance(value, float) else str(value)
+    return number(value, 3) if isinstance(value, float) else str(label(value))

@@ -76,15 +76,16 @@ class Fixed:
 
 @dataclass(frozen=True)
 class PerNeuron:
-    """A law that needs to know which weights come into one neuron."""
+    """A law that needs to know which weights come into one neuron: `kind` of its own numbers and the fan_in."""
 
-    build: Callable[[Fans], Law]
+    kind: Callable[..., Law]
+    numbers: tuple[float, ...] = ()
     needs_fans = True
     needs_layout = True
 
     def law(self, fans: Fans) -> Law:
         """Return the law for neurons with these fans."""
-        return self.build(fans)
+        return self.kind(*self.numbers, fans.fan_in)
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,13 @@ class Scheme:
     formula: str
     params: Mapping[str, Any] = field(hash=False)
     rule: Rule
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A proxy cannot be pickled, and a sweep hands schemes to other processes.
+        return Scheme, (self.name, self.formula, dict(self.params), self.rule)
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.params.items())})"
@@ -247,14 +255,14 @@ def _lecun_normal(*, gain: float = 1.0, scale: float = 1.0, mode: str = "fan_in"
 
 @_scheme("positive_unitball", "U(0, 1), each neuron's incoming weights divided by their sum")
 def _positive_unitball() -> Rule:
-    return PerNeuron(lambda fans: PositiveUnitBall(fans.fan_in))
+    return PerNeuron(PositiveUnitBall)
 
 
 @_scheme("sparse", "N(0, std²) on `nonzeros` incoming connections of each neuron, 0 elsewhere; std = 1/sqrt(nonzeros)")
 def _sparse(*, nonzeros: int = 10, std: float | None = None) -> Rule:
     kept = check_integer("nonzeros", nonzeros, minimum=0)
     spread = 1.0 / math.sqrt(max(1, kept)) if std is None else check_finite("std", std, minimum=0)
-    return PerNeuron(lambda fans: Sparse(kept, spread, fans.fan_in))
+    return PerNeuron(Sparse, (kept, spread))
 
 
 def schemes() -> dict[str, str]:
@@ -321,4 +329,4 @@ def get_scheme(name: str, **params: Any) -> Scheme:
                 f"argument '{parameter}' must be a parameter of scheme {name!r} ({accepted}), got {params[parameter]!r}"
             )
     values.update(params)
-    return Scheme(entry.name, entry.formula, MappingProxyType(values), entry.build(**values))
+    return Scheme(entry.name, entry.formula, values, entry.build(**values))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .activations import get_activation
 from .result import ProbeResult, plain
 
 FORMAT = 1
@@ -38,7 +39,7 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str], grid: Mapping[str, Sequence[Any]]) -> None:
         self._path = Path(path)
-        self._header = {"fastinit_sweep": FORMAT, "grid": {name: _fingerprint(v) for name, v in grid.items()}}
+        self._header = {"fastinit_sweep": FORMAT, "grid": {name: _fingerprints(name, v) for name, v in grid.items()}}
         self.done: dict[int, ProbeResult] = {}
         if self._path.exists() and self._path.stat().st_size:
             self._read()
@@ -98,6 +99,13 @@ class Store:
             stacklevel=5,
         )
         os.truncate(self._path, size)
+
+
+def _fingerprints(name: str, values: Sequence[Any]) -> list[Any]:
+    """Return what tells an argument's values apart: activations by their names, a user's by their code, too."""
+    if name == "activation":
+        values = [value if isinstance(value, str) else get_activation(value).fingerprint for value in values]
+    return [_fingerprint(value) for value in values]
 
 
 def _fingerprint(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .activations import Activation, get_activation
 from .measure import measure_depths
 from .network import Network, check_argument, resolve
 from .report import needs
@@ -51,7 +52,8 @@ def sweep(
         File that every finished point is appended to. A rerun with the same grid reads it and computes the rest.
     **grid
         Every argument of `probe`, one value or a list (or tuple, range, 1-d array) of values. Where a single value
-        is a list already (`widths`, `range`, `weights`, `inputs`), give a list of such.
+        is a list already (`widths`, `range`, `weights`, `inputs`), give a list of such. A tuple of two functions is
+        one activation with its derivative.
 
     Returns
     -------
@@ -149,7 +151,7 @@ class SweepResult:
         done = list(self)
         depths = [result.depth for _, result in done]
         columns: dict[str, Any] = {
-            name: _repeat([_label(point[name]) for point, _ in done], depths) for name in self.grid
+            name: _repeat([label(point[name]) for point, _ in done], depths) for name in self.grid
         }
         columns["layer"] = np.concatenate([np.arange(depth) for depth in depths] or [np.arange(0)])
         for name in FIGURES:
@@ -179,7 +181,7 @@ class SweepResult:
         }
         variables["verdict"] = (dims, verdicts.reshape(shape))
         coordinates: dict[str, Any] = {
-            name: [_label(value) for value in values] if name in dims else _label(values[0])
+            name: [label(value) for value in values] if name in dims else label(values[0])
             for name, values in self.grid.items()
         }
         return xarray.Dataset(variables, {**coordinates, "layer": np.arange(layers)})
@@ -216,8 +218,10 @@ def _repeat(values: list[Any], times: list[int]) -> list[Any]:
     return [value for value, count in zip(values, times, strict=True) for _ in range(count)]
 
 
-def _label(value: Any) -> Any:
-    """Return a value as a cell of a table."""
+def label(value: Any) -> Any:
+    """Return a value as a cell of a table, or a word of a picture."""
+    if _is_function(value):
+        return get_activation(value).name
     if value is None or isinstance(value, str | int | float | bool | np.generic):
         return value
     return f"array {value.shape}" if isinstance(value, np.ndarray) else str(value)
@@ -258,8 +262,9 @@ def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[i
         if index in done:
             continue
         rest = [id(value) for name, value in point.items() if name != "depth"]
-        # The factor of the branches may follow the depth.
-        groups.setdefault((network.branch_scale, *rest) if "depth" in point else index, []).append(index)
+        # The factor of the branches may follow the depth, and without a seed each point has its own.
+        shared = (network.seed, network.branch_scale, *rest)
+        groups.setdefault(shared if "depth" in point else index, []).append(index)
     jobs = []
     for indices in groups.values():
         deepest = max((networks[index] for index in indices), key=lambda network: network.depth)
@@ -310,7 +315,7 @@ def _submit(jobs: list[Job], executor: Executor, finished: Callable[[int, ProbeR
 def _values(name: str, value: Any) -> list[Any]:
     """Return an argument's values: those of a list, or the one."""
     check_argument(name)
-    if isinstance(value, _ONE_VALUE) or not isinstance(value, Sequence | range | np.ndarray):
+    if isinstance(value, _ONE_VALUE) or not isinstance(value, Sequence | range | np.ndarray) or _is_function(value):
         return [value]
     if name in _SEQUENCES:
         if isinstance(value, np.ndarray) or not len(value) or _is_single(name, value):
@@ -320,9 +325,18 @@ def _values(name: str, value: Any) -> list[Any]:
     values = value.tolist() if isinstance(value, np.ndarray) else list(value)
     if not values:
         raise ValueError(f"argument '{name}' must hold at least one value, got {value!r}")
-    if name not in _SEQUENCES and len({repr(v) for v in values}) < len(values):
+    # Results, tables and stores tell functions apart by their names.
+    shown = [repr(label(v) if name == "activation" else v) for v in values]
+    if name not in _SEQUENCES and len(set(shown)) < len(values):
         raise ValueError(f"argument '{name}' must not repeat a value, got {value!r}")
     return values
+
+
+def _is_function(value: Any) -> bool:
+    """Say whether a value is an activation that is no name: a function, or a tuple of one and its derivative."""
+    if isinstance(value, tuple):
+        return len(value) == 2 and callable(value[0]) and (value[1] is None or callable(value[1]))
+    return callable(value) or isinstance(value, Activation)
 
 
 def _is_single(name: str, value: Any) -> bool:

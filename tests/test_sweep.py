@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import json
+import math
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+import numba
 import numpy as np
 import pytest
 
@@ -65,6 +68,108 @@ def test_any_executor_gives_the_same_figures(pool):
     with pool() as executor:
         pooled = sweep(executor=executor, **grid)
     assert [figures(r) for _, r in pooled] == [figures(r) for _, r in alone]
+
+
+@pytest.mark.parametrize("name", fi.schemes())
+def test_a_scheme_can_be_pickled(name):
+    scheme = fi.get_scheme(name)
+    copy = pickle.loads(pickle.dumps(scheme))
+    assert copy == scheme
+    assert (hash(copy), str(copy), repr(copy)) == (hash(scheme), str(scheme), repr(scheme))
+    assert copy.law(fi.Fans(20, 30)) == scheme.law(fi.Fans(20, 30))
+    with pytest.raises(TypeError):
+        copy.params["gain"] = 2
+
+
+@numba.njit
+def soft_step(z):
+    return math.atan(4 * z)
+
+
+@numba.njit
+def soft_step_slope(z):
+    return 4 / (1 + 16 * z * z)
+
+
+# One value, several, a pair beside a name, a list of one pair.
+OWN = {
+    "a function": (soft_step, ["soft_step"]),
+    "a pair": ((soft_step, soft_step_slope), ["soft_step"]),
+    "a function without its slope": ((soft_step, None), ["soft_step"]),
+    "two functions": ([soft_step, soft_step_slope], ["soft_step", "soft_step_slope"]),
+    "two names": (("relu", "tanh"), ["relu", "tanh"]),
+    "a pair and a name": ([(soft_step, soft_step_slope), "relu"], ["soft_step", "relu"]),
+}
+SMALL = {"depth": [1, 3], "width": 6, "batch": 5}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_functions_of_ones_own(case):
+    given, names = OWN[case]
+    swept = sweep(activation=given, **SMALL)
+    assert [r.activation for _, r in swept] == [name for name in names for _ in range(2)]
+    for point, result in swept:
+        assert figures(result) == figures(fi.probe(**point))
+    assert swept.to_pandas()["activation"].unique().tolist() == names
+    assert np.atleast_1d(swept.to_xarray()["activation"].values).tolist() == names
+
+
+def renamed():
+    @numba.njit
+    def soft_step(z):
+        return math.atan(5 * z)
+
+    return soft_step
+
+
+@pytest.mark.parametrize("again", [soft_step, (soft_step, soft_step_slope), renamed()])
+def test_two_functions_of_one_name_are_refused(again):
+    with pytest.raises(ValueError, match="argument 'activation' must not repeat a value"):
+        sweep(activation=[soft_step, "relu", again], **SMALL)
+
+
+def test_the_code_of_a_function_is_part_of_the_grid(tmp_path):
+    path = tmp_path / "sweep.jsonl"
+    sweep(store=path, activation=["relu", soft_step], **SMALL)
+    assert sweep(store=path, activation=["relu", soft_step], **SMALL).complete
+    assert len(path.read_text().splitlines()) == 5
+    for other in (renamed(), (soft_step, soft_step_slope)):
+        with pytest.raises(ValueError, match="written with other values of activation"):
+            sweep(store=path, activation=["relu", other], **SMALL)
+
+
+def test_heat_maps_name_functions_and_schemes(monkeypatch):
+    from fastinit import heatmap
+
+    pages = []
+    monkeypatch.setattr(heatmap, "save", lambda page, path: pages.append(page))
+    pair = (soft_step, soft_step_slope)
+    sweep(activation=[pair, "relu"], sigma_w=[1.0, 2.0], **SMALL).plot("unused.png")
+    assert [axes.get_title() for axes in pages[0].axes[:2]] == ["activation soft_step", "activation relu"]
+    sweep(activation=[pair, "relu"], **SMALL).plot("unused.png", x="activation", y="depth")
+    assert [tick.get_text() for tick in pages[1].axes[0].get_xticklabels()] == ["soft_step", "relu"]
+
+
+def test_objects_of_the_grid_reach_other_processes(tmp_path):
+    grid = {
+        "scheme": [fi.get_scheme("he_normal", mode="fan_out"), fi.get_scheme("sparse", nonzeros=2), "normal"],
+        "activation": [(soft_step, soft_step_slope), "tanh"],
+        **SMALL,
+    }
+    alone = sweep(store=tmp_path / "sweep.jsonl", **grid)
+    with POOLS["processes"]() as executor:
+        pooled = sweep(executor=executor, **grid)
+    assert [figures(r) for _, r in pooled] == [figures(r) for _, r in alone]
+    # Written again, a scheme is the same one, and so is the grid.
+    again = sweep(store=tmp_path / "sweep.jsonl", **{**grid, "scheme": pickle.loads(pickle.dumps(grid["scheme"]))})
+    assert [figures(r) for _, r in again] == [figures(r) for _, r in alone]
+
+
+def test_without_a_seed_every_point_has_its_own():
+    swept = sweep(seed=None, depth=[1, 2, 3], width=5, batch=4)
+    assert len({r.seed for _, r in swept}) == 3
+    for point, result in swept:
+        assert figures(result) == figures(fi.probe(**{**point, "seed": result.seed}))
 
 
 def test_points_that_share_a_prefix_are_computed_once(monkeypatch):
