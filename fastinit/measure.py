@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .initialize import init
-from .laws import Constant, Normal, Sampled
+from .laws import Constant, Law, Normal, Sampled
 from .network import Network
 from .result import COUNTS, ProbeResult
 from .schemes import Scheme
-from .streams import philox_key
+from .streams import philox_words
 from .verdict import judge
 
 if TYPE_CHECKING:
     from fastinit_kernels.plan import Inputs
     from fastinit_kernels.sources import Source
+
+Array = NDArray[Any]
 
 _STANDARD = Normal(0.0, 1.0)
 
@@ -35,26 +37,27 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
 
     start = time.perf_counter()
     network = max(networks, key=lambda n: n.depth)
-    phi, ranges, skips = network.activation, network.ranges(), network.skips
+    phi, ranges, tensors = network.activation, network.ranges(), _Tensors(network)
+    saturation, widths = phi.saturation or (np.nan, np.nan), network.widths
     layers = [
         Layer(
-            n_in=network.widths[layer],
-            n_out=network.widths[layer + 1],
-            weight=_weight(network, layer),
-            bias=_bias(network, layer),
+            n_in=widths[layer],
+            n_out=widths[layer + 1],
+            weight=tensors.weight(layer, law),
+            bias=tensors.bias(layer),
             parameter=network.parameter,
-            saturation=phi.saturation or (np.nan, np.nan),
+            saturation=saturation,
             range=ranges[layer],
-            branch_scale=network.branch_scale if skips[layer] else None,
+            branch_scale=network.branch_scale if skip else None,
             normalize=network.normalize,
         )
-        for layer in range(network.depth)
+        for layer, (law, skip) in enumerate(zip(network.laws, network.skips, strict=True))
     ]
-    cotangent = _drawn(network, _STANDARD, "cotangent")
+    cotangent = tensors.drawn(_STANDARD, "cotangent")
     forward, gradients = run(
         phi.kernel,
         layers,
-        _inputs(network),
+        tensors.inputs(),
         bins=network.bins,
         dtype=np.dtype(network.compute_dtype).type,
         cotangents={n.depth: cotangent for n in networks} if network.backward else {},
@@ -78,46 +81,51 @@ def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: 
     )
 
 
-def _inputs(network: Network) -> Inputs:
-    from fastinit_kernels.probe import Inputs, Source
+class _Tensors:
+    """Where the tensors of a network come from, by their names."""
 
-    given = network.inputs
-    return Inputs(
-        _drawn(network, _STANDARD, "input") if given is None else Source(array=given),
-        network.batch,
-        correlation=network.input_correlation or 0.0,
-        side=network.image or 1,
-        kernel=network.conv or 1,
-    )
+    def __init__(self, network: Network) -> None:
+        from fastinit_kernels.probe import Inputs, Source
 
+        self.network, self.inputs_type, self.source = network, Inputs, Source
+        self.rounding = network.dtype if network.dtype in ("bfloat16", "float16") else None
+        self.bias_law = Normal(network.bias if isinstance(network.bias, float) else 0.0, network.sigma_b)
+        self.parameters: dict[int, Any] = {}  # by the identity of the law: most layers share one, and it lives as long
 
-def _weight(network: Network, layer: int) -> Source:
-    """Return where W_l comes from: drawn on the way where its elements are independent, else an array."""
-    from fastinit_kernels.probe import Source
+    def inputs(self) -> Inputs:
+        network, given = self.network, self.network.inputs
+        return self.inputs_type(
+            self.drawn(_STANDARD, "input") if given is None else self.source(array=given),
+            network.batch,
+            correlation=network.input_correlation or 0.0,
+            side=network.image or 1,
+            kernel=network.conv or 1,
+        )
 
-    law, name = network.laws[layer], f"layer.{layer}.weight"
-    if isinstance(law, np.ndarray):
-        return Source(array=np.ascontiguousarray(law, dtype=network.compute_dtype))
-    if isinstance(law, Constant | Sampled):
-        source = Source.constant(law.value) if isinstance(law, Constant) else _drawn(network, law, name)
-        return replace(source, rounding=network.dtype) if network.dtype in ("bfloat16", "float16") else source
-    scheme = network.weights[layer]
-    assert isinstance(scheme, Scheme)
-    weights = init(scheme, network.shape(layer), seed=network.seed, name=name, dtype=network.dtype)
-    return Source(array=np.ascontiguousarray(weights, dtype=network.compute_dtype))
+    def weight(self, layer: int, law: Law | Array) -> Source:
+        """Return where W_l comes from: drawn on the way where its elements are independent, else an array."""
+        network, name = self.network, f"layer.{layer}.weight"
+        if isinstance(law, np.ndarray):
+            return self.source(array=np.ascontiguousarray(law, dtype=network.compute_dtype))
+        if isinstance(law, Constant):
+            return self.source.constant(law.value)._replace(rounding=self.rounding)
+        if isinstance(law, Sampled):
+            return self.drawn(law, name, self.rounding)
+        scheme = network.weights[layer]
+        assert isinstance(scheme, Scheme)
+        weights = init(scheme, network.shape(layer), seed=network.seed, name=name, dtype=network.dtype)
+        return self.source(array=np.ascontiguousarray(weights, dtype=network.compute_dtype))
 
+    def bias(self, layer: int) -> Source | None:
+        network = self.network
+        if not isinstance(network.bias, float):
+            return self.source(array=network.bias[layer])
+        if network.sigma_b > 0:
+            return self.drawn(self.bias_law, f"layer.{layer}.bias")
+        return self.source.constant(network.bias) if network.bias else None
 
-def _bias(network: Network, layer: int) -> Source | None:
-    from fastinit_kernels.probe import Source
-
-    if not isinstance(network.bias, float):
-        return Source(array=network.bias[layer])
-    if network.sigma_b > 0:
-        return _drawn(network, Normal(network.bias, network.sigma_b), f"layer.{layer}.bias")
-    return Source.constant(network.bias) if network.bias else None
-
-
-def _drawn(network: Network, law: Sampled, name: str) -> Source:
-    from fastinit_kernels.probe import Source
-
-    return Source(law.kernel, philox_key(network.seed, name), law.parameters(network.compute_dtype))
+    def drawn(self, law: Sampled, name: str, rounding: str | None = None) -> Source:
+        parameters = self.parameters.get(id(law))
+        if parameters is None:
+            parameters = self.parameters[id(law)] = law.parameters(self.network.compute_dtype)
+        return self.source(law.kernel, philox_words(self.network.seed, name), parameters, rounding=rounding)

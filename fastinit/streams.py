@@ -34,8 +34,13 @@ def philox_key(seed: int, name: str, purpose: str = "") -> NDArray[np.uint32]:
 
     `purpose` names a further stream of the same tensor, such as the positions of a sparse one.
     """
-    s = stream(f"{name}\x00{purpose}" if purpose else name)
-    return np.array([seed & 0xFFFFFFFF, seed >> 32, s & 0xFFFFFFFF, s >> 32], np.uint32)
+    return np.array(philox_words(seed, f"{name}\x00{purpose}" if purpose else name), np.uint32)
+
+
+def philox_words(seed: int, name: str) -> tuple[int, int, int, int]:
+    """Return the same as four numbers."""
+    s = stream(name)
+    return seed & 0xFFFFFFFF, seed >> 32, s & 0xFFFFFFFF, s >> 32
 
 
 def check_seed(seed: object) -> int:

@@ -8,8 +8,9 @@ same position of two inputs.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,8 +53,7 @@ _SIZES = 20
 _NO_BIAS = Source.constant(0.0)
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(NamedTuple):
     """One layer z = h W + b, a = phi(z) or a = x + branch_scale * phi(z); x is the layer's input, h = x or normalised.
 
     Parameters
@@ -125,9 +125,10 @@ class Inputs:
         return self.kernel**2
 
     def blocks(self, most: int) -> int:
-        """Rows that go through the network together: whole chunks of whole groups of images, about `most`."""
+        """Rows that go through the network together: all, or whole chunks of whole groups of images, about `most`."""
+        rows = self.batch * self.positions
         unit = math.lcm(CHUNK, self.positions * self.together) if self.side > 1 else CHUNK
-        return min(self.batch * self.positions, max(1, most // unit) * unit)
+        return rows if rows <= most else min(rows, max(1, most // unit) * unit)
 
 
 def padded_columns(columns: int, width: int) -> int:
@@ -234,7 +235,7 @@ class Plan:
         pair = c, math.sqrt((1 - c) * (1 + c))
         self.reals = np.array(
             [
-                [n.parameter, *n.saturation, *n.range, self.bins / (n.range[1] - n.range[0]), _branch(n), *pair]
+                (n.parameter, *n.saturation, *n.range, self.bins / (n.range[1] - n.range[0]), _branch(n), *pair)
                 for n in layers
             ],
             self.dtype,
@@ -243,12 +244,12 @@ class Plan:
         for layer in layers:
             self.sources += [layer.weight, layer.bias or _NO_BIAS]
 
-    @property
+    @cached_property
     def record(self) -> Any:
         """First record of each layer, and the end."""
         return np.concatenate([[0], np.cumsum([-(-n // merging.BLOCK) for n in self.widths[1:]])])
 
-    @property
+    @cached_property
     def units(self) -> Any:
         """First unit of each layer, and the end."""
         return np.concatenate([[0], np.cumsum(self.widths[1:])])
@@ -266,7 +267,8 @@ class Plan:
         """The tables of all sources, and of some more."""
         sources = [*self.sources, *more]
         numbers = np.array([source.numbers() for source in sources], np.int64)
-        return numbers, np.array([source.parameters for source in sources], self.dtype)
+        parameters = np.concatenate([source.parameters for source in sources]).reshape(len(sources), -1)
+        return numbers, parameters.astype(self.dtype)
 
     def work(self) -> int:
         """About how many elementary steps a layer takes on average: between two layers the threads must meet."""

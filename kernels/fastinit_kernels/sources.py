@@ -6,9 +6,9 @@ of consecutive elements into a scratch line in L1, and copied from there to its 
 exists.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,11 @@ _ROUNDINGS = {None: 0, "bfloat16": 1, "float16": 2}
 BLOCK_COLUMNS = 512
 
 
-@dataclass(frozen=True)
-class Source:
+_NOWHERE = (0, 0, 0, 0)
+_NO_PARAMETERS = np.zeros(PARAMETERS)
+
+
+class Source(NamedTuple):
     """A matrix that is drawn, constant, or given.
 
     Parameters
@@ -35,7 +38,7 @@ class Source:
     law
         "normal", "uniform", "truncated_normal"; None for a constant or an array.
     key
-        Philox key and stream, uint32[4].
+        Philox key and stream, four words of 32 bits.
     parameters
         What `fill` takes for the law; a constant's value comes first.
     array
@@ -45,8 +48,8 @@ class Source:
     """
 
     law: str | None = None
-    key: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(4, np.uint32))
-    parameters: NDArray[Any] = field(default_factory=lambda: np.zeros(PARAMETERS))
+    key: Sequence[int] = _NOWHERE
+    parameters: NDArray[Any] = _NO_PARAMETERS
     array: NDArray[Any] | None = None
     rounding: str | None = None
 
@@ -59,7 +62,7 @@ class Source:
         """Return this source's row of the table of numbers."""
         kind = ARRAY if self.array is not None else CONSTANT if self.law is None else _KINDS[self.law]
         address = 0 if self.array is None else int(self.array.ctypes.data)
-        return [kind, _ROUNDINGS[self.rounding], *self.key.tolist(), address]
+        return [kind, _ROUNDINGS[self.rounding], *self.key, address]
 
 
 @cache
