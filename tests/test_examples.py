@@ -12,6 +12,8 @@ SAYS = {
     "five_layers.py": "too large: saturated",
     "shards.py": "the shards are the tensor: True",
     "edge_of_chaos.py": "edge_of_chaos.png",
+    "which_scheme.py": "keeps the signal best",
+    "residual_depth.py": "linear  1/sqrt(L)           2.6",
 }
 
 
