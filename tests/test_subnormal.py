@@ -11,6 +11,8 @@ from fastinit_kernels.intrinsics import read_float_mode, write_float_mode
 from fastinit_kernels.jit import PARALLEL_FROM, Tiled, inline
 from llvmlite import ir
 
+import fastinit as fi
+
 TILES = 200
 SMALL, FACTOR = np.float32(1e-30), np.float32(1e-10)  # each is normal, their product 1e-40 is not
 TINY = np.float32(1e-40)
@@ -133,3 +135,35 @@ def test_kernels_from_the_cache_are_told_apart(python, tmp_path):
     env = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
     assert [python(ALIKE, n, **env).split() for n in (1, 2)] == [["1"] * 2, ["2"] * 2]
     assert python(ALIKE, 1, 2, **env).split() == ["1", "1", "2", "2"]
+
+
+def test_small_weights_of_16_bits_are_those_of_the_tensor():
+    # Halves below 6e-5 are subnormal, the float32 values that they stand for are not.
+    for dtype in ("float16", "bfloat16"):
+        weights = fi.init("normal", (64, 50), std=2e-5, seed=3, name="layer.0.weight", dtype=dtype).astype(np.float64)
+        result = fi.probe(scheme="normal", std=2e-5, seed=3, widths=[64, 50], batch=4, dtype=dtype)
+        np.testing.assert_allclose(result.weight_std, weights.std(), rtol=1e-6)
+
+
+# Signals that fade through the subnormal numbers to 0, in both directions.
+VANISHING = """
+import json
+import fastinit as fi
+networks = {"relu": (0.01, "float32"), "tanh": (0.003, "bfloat16"), "linear": (1e-6, "float16")}
+results = []
+for activation, (std, dtype) in networks.items():
+    result = fi.probe(scheme="normal", std=std, activation=activation, depth=40, width=70, batch=50, dtype=dtype)
+    assert result.zero[-1] == 1 and result.gradient_std[0] == 0, activation
+    results.append(result.to_dict() | {"seconds": 0})
+print(json.dumps(results))
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of x86 CPUs")
+def test_the_same_figures_on_every_cpu_and_any_threads(python):
+    alone = python(VANISHING, NUMBA_NUM_THREADS="1")
+    assert python(VANISHING, NUMBA_NUM_THREADS="3") == alone
+    host = llvm.get_host_cpu_features()
+    for cpu, feature in {"x86-64-v2": "sse4.2", "haswell": "avx2"}.items():
+        if host.get(feature):
+            assert python(VANISHING, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="") == alone
