@@ -135,6 +135,27 @@ def start_of(typingctx: Any, array: Any) -> tuple[Any, Codegen]:
 
 
 @intrinsic
+def borrowed(typingctx: Any, arguments: Any) -> tuple[Any, Codegen]:
+    """The same tuple of arrays and numbers, its arrays without their owners.
+
+    Numba counts references wherever an array is passed on, by atomic instructions on one counter that all threads
+    share. Whoever calls a kernel holds the arrays anyway.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = cgutils.unpack_tuple(builder, args[0])
+        for i, kind in enumerate(arguments):
+            if isinstance(kind, types.Array):
+                array = cgutils.create_struct_proxy(kind)(context, builder, value=values[i])
+                array.meminfo = cgutils.get_null_value(array.meminfo.type)
+                array.parent = cgutils.get_null_value(array.parent.type)
+                values[i] = array._getvalue()
+        return context.make_tuple(builder, arguments, values)
+
+    return arguments(arguments), codegen
+
+
+@intrinsic
 def call_at(typingctx: Any, address: Any, arguments: Any) -> tuple[Any, Codegen]:
     """Call the function at a machine address (see `jit.address`) with a tuple of pointers and numbers."""
 

@@ -32,7 +32,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, CompileResult
 from numba.np.ufunc import parallel as numba_threads
 
-from .intrinsics import call_at, flush_subnormals, next_tile, restore, use_widest_vectors
+from .intrinsics import borrowed, call_at, flush_subnormals, next_tile, restore, use_widest_vectors
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -131,9 +131,10 @@ class Tiled:
         @kernel(name and f"{name}.work")
         def work(counter: Any, last: int, *args: Any) -> int:
             use_widest_vectors()
+            arguments = borrowed(args)
             t = next_tile(counter)
             while t < last:
-                tile(t, *args)
+                tile(t, *arguments)
                 t = next_tile(counter)
             return 0
 
