@@ -162,3 +162,26 @@ def test_passes_from_several_depths_are_those_of_shorter_networks(options):
             _, alone = run("tanh", layers[:depth], entering, bins=4, cotangents={depth: cotangent},
                            block_rows=block_rows)  # fmt: skip
             same(got, alone[depth])
+
+
+def test_patches_are_kept_for_as_long_as_they_are_read():
+    """Numba frees an array after its last use by name; what takes its memory next depends on the number of bins."""
+    weights, biases, inputs = images(3, 8, (64, 64, 64), 8, np.float32)
+    layers = [Layer(64, 64, Source(array=w), Source(array=b)) for w, b in zip(weights, biases, strict=True)]
+    entering = Inputs(Source(array=inputs), 8, side=8, kernel=3)
+    few, many = (
+        run("tanh", layers, entering, bins=bins, cotangents={2: Source.constant(1.0)}) for bins in (30, 300)
+    )
+    for one, other in ((few[0], many[0]), (few[1][2], many[1][2])):
+        for figure in one.keys() - {"histogram"}:
+            np.testing.assert_array_equal(one[figure], other[figure], err_msg=figure)
+
+
+def test_patches_of_a_wide_layer(python):
+    """Memory of its own from the system, given back at once when freed: a segmentation fault, in a process apart."""
+    code = """
+import fastinit as fi
+r = fi.probe(depth=2, width=512, batch=8, conv=3, image=8)
+print(r.verdict)
+"""
+    assert python(code).strip() == "healthy"

@@ -92,10 +92,10 @@ def delta_function(dtype: Any) -> Any:
         convolve = taps > 1 and kind == BACK
         gathered = np.empty(taps * tap_step if convolve else 0, real)
         above = sizes[DELTA + (index & 1)]
-        a, a_next = pointer_to(memory, above + row_at), step
+        a, a_at, a_next = memory, above + row_at, step
         if convolve:
             patches(sizes, -1, memory, above, step, k, chunk * CHUNK, rows, gathered)
-            a, a_next = pointer_to(gathered, 0), CHUNK * width
+            a, a_at, a_next = gathered, np.int64(0), CHUNK * width
         z, tile = stack_array(elements, real), np.uint64(rows * width)
         for panel in range(first, first + group):
             column = start + panel * width
@@ -109,7 +109,7 @@ def delta_function(dtype: Any) -> Any:
                 d, d_step = pointer_to(memory, sizes[ZERO_ROW]), np.int64(0)
                 for tap in range(taps):
                     w = sizes[WEIGHTS] + (panel * taps + tap) * odd(k) * width
-                    multiply(a, tap * tap_step, a_next, rows, k, memory, w, columns, d, d_step, z)
+                    multiply(a, a_at + tap * tap_step, a_next, rows, k, memory, w, columns, d, d_step, z)
                     d, d_step = z, width
                 if layers[index, SKIP] and layers[index, NORMALIZE] == 0:
                     past = np.uint64(sizes[STREAM + (index & 1)] + here)
@@ -164,10 +164,10 @@ def weight_gradient_function(dtype: Any) -> Any:
             k = min(piece, sizes[ROWS] - first)
             for row in range(0, rows, width):
                 operand = layers[index, OPERAND] + (top + row) // width * step
-                a = pointer_to(memory, operand)
+                a, a_at = memory, operand
                 if taps > 1:
                     gather(sizes, tap, 1, memory, operand, step, 1, first, k, gathered, 0, 0)
-                    a = pointer_to(gathered, 0)
+                    a, a_at = gathered, np.int64(0)
                 for column in range(0, columns, width):
                     c = pointer_to(block, column * _BLOCK + row * width)
                     d, d_step = c, width
@@ -175,7 +175,7 @@ def weight_gradient_function(dtype: Any) -> Any:
                         d, d_step = pointer_to(memory, sizes[ZERO_ROW]), np.int64(0)
                     delta = sizes[DELTA + (index & 1)] + (right + column) // width * step + first * width
                     multiply(
-                        a, 0, width * width, min(width, rows - row), k, memory, delta, columns - column, d, d_step, c
+                        a, a_at, width * width, min(width, rows - row), k, memory, delta, columns - column, d, d_step, c
                     )  # fmt: skip
         if not sizes[LAST_PASS]:
             for i in range(np.uint64(elements)):

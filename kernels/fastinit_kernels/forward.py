@@ -252,10 +252,11 @@ def layer_function(dtype: Any) -> Any:
         step = sizes[PADDED_ROWS] * width
         tap_step = (n_in + width - 1) // width * CHUNK * width
         gathered = np.empty(taps * tap_step if taps > 1 else 0, real)
-        a, a_next = pointer_to(memory, layers[index, OPERAND] + chunk * CHUNK * width), step
+        # The array itself, not a pointer into it: Numba frees an array after its last use.
+        a, a_at, a_next = memory, layers[index, OPERAND] + chunk * CHUNK * width, step
         if taps > 1:
             patches(sizes, 1, memory, layers[index, OPERAND], step, n_in, chunk * CHUNK, rows, gathered)
-            a, a_next = pointer_to(gathered, 0), CHUNK * width
+            a, a_at, a_next = gathered, np.int64(0), CHUNK * width
         z = stack_array(elements, real)
         for panel in range(first, first + group):
             column = start + panel * width
@@ -264,7 +265,7 @@ def layer_function(dtype: Any) -> Any:
             d, d_step = pointer_to(memory, sizes[BIASES] + column), np.int64(0)
             for tap in range(taps):
                 multiply(
-                    a, tap * tap_step, a_next, rows, n_in, memory, w + tap * n_in * width, columns, d, d_step, z
+                    a, a_at + tap * tap_step, a_next, rows, n_in, memory, w + tap * n_in * width, columns, d, d_step, z
                 )  # fmt: skip
                 d, d_step = z, width
             epilogue(layers, index, reals, sizes, chunk, column, rows, columns, z, memory, partial, histogram)
