@@ -286,10 +286,20 @@ def test_same_bits_whatever_the_vector_width(python, cpu):
     assert python(PROGRAM, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="") == python(PROGRAM)
 
 
+# What an activation without arithmetic is made of: comparisons and choices, or copies, of whole registers.
+CHOICES = {
+    "x86_64": {"chosen": r"v(?:max|min|cmp\w*|blendv?m?|and)ps\s.*%[yz]mm", "copied": r"vmovups\s.*%[yz]mm"},
+    "aarch64": {
+        "chosen": r"\b(?:fcmg[te]|fcml[te]|bsl|bif|bit|and|fmaxnm|fminnm)\s+v\d+\.(?:4s|16b)",
+        "copied": r"\b(?:ldp|ldr|stp|str)\s+q\d+",
+    },
+}
+
 GUARD = """
 import json, re, sys
 import numpy as np
 from fastinit_kernels import activations, backward, forward, probe
+from fastinit_kernels.jit import kernel
 patterns = json.loads(sys.argv[1])
 w = probe.Source(array=np.ones((8, 8), np.float32))
 layers = [probe.Layer(8, 8, w)] * 2
@@ -301,6 +311,15 @@ kernels = {
 for name in activations.NAMES:
     activations.activation_address(name, "float32")
     kernels[name] = activations.activation_kernel(name, "float32")
+
+@kernel(None)
+def chained(z, a):
+    # A ReLU that waits for its neighbour: nothing can be packed.
+    for i in range(1, len(z)):
+        a[i] = max(z[i] + a[i - 1], np.float32(0))
+
+chained(np.ones(64, np.float32), np.ones(64, np.float32))
+kernels["chained"] = chained
 found = {}
 for kernel, compiled in kernels.items():
     assembly = "\\n".join(compiled.inspect_asm().values())
@@ -312,10 +331,15 @@ print(json.dumps(found))
 def test_the_kernels_are_vector_code(python, tmp_path):
     if MACHINE not in PATTERNS:
         pytest.skip(f"knows the assembly of {', '.join(PATTERNS)}")
-    patterns = PATTERNS[MACHINE] | {"registers": {"x86_64": r"%[yz]mm", "aarch64": r"\bq\d+|v\d+\.4s"}[MACHINE]}
-    found = json.loads(python(GUARD, json.dumps(patterns), NUMBA_CACHE_DIR=str(tmp_path)))
+    found = json.loads(python(GUARD, json.dumps(PATTERNS[MACHINE] | CHOICES[MACHINE]), NUMBA_CACHE_DIR=str(tmp_path)))
+    control = found.pop("chained")
+    assert control["float32"] == control["chosen"] == 0
+    assert control["single"] > 0
     for kernel, counts in found.items():
-        # A tile alone has at least 2 x 6 of them, four times over; some activations only compare and choose.
-        assert counts["float32"] >= (48 if kernel in ("forward", "backward") else 0), kernel
-        assert counts["registers"] > 0, kernel
+        if kernel in ("forward", "backward"):  # a tile alone has at least 2 x 6 of them, four times over
+            assert counts["float32"] >= 48, kernel
+        elif kernel == "linear":
+            assert counts["copied"] > 0, kernel
+        else:  # some activations only compare and choose
+            assert counts["float32"] + counts["chosen"] > 0, kernel
         assert counts["library"] == 0, kernel
