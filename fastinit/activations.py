@@ -72,6 +72,10 @@ class Activation:
     kinks: tuple[float, ...] = ()
     user: tuple[Any, Any] | None = None
 
+    def __reduce__(self) -> Any:
+        """Pickle it by what it was got by: its functions need not be those of a module."""
+        return get_activation, (self.kernel,)
+
     @property
     def kernel(self) -> str | tuple[Any, Any]:
         """What the kernels know it by: its name, or a user's functions."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -232,10 +232,7 @@ class Job:
     """Points that one computation serves: they differ in their depth only."""
 
     indices: tuple[int, ...]
-    points: tuple[dict[str, Any], ...]
-    networks: tuple[Network, ...] | None
-    """The points, checked; None on the way to another process, which checks them again: a table of functions,
-    such as a network's activation, cannot be pickled."""
+    networks: tuple[Network, ...]
     work: int
     large: bool
 
@@ -252,8 +249,7 @@ class Job:
 
     def run(self) -> list[tuple[int, ProbeResult]]:
         """Probe all of them on the way of the deepest."""
-        networks = self.networks or [resolve(**point) for point in self.points]
-        return list(zip(self.indices, measure_depths(networks), strict=True))
+        return list(zip(self.indices, measure_depths(self.networks), strict=True))
 
 
 def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[int, Any]) -> list[Job]:
@@ -271,7 +267,6 @@ def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[i
         jobs.append(
             Job(
                 indices=tuple(indices),
-                points=tuple(points[index] for index in indices),
                 networks=tuple(networks[index] for index in indices),
                 work=deepest.work,
                 large=deepest.memory > LARGE,
@@ -283,7 +278,7 @@ def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[i
 
 def _run(jobs: list[Job], executor: Executor | None, finished: Callable[[int, ProbeResult], None]) -> None:
     if executor is not None:
-        _submit([replace(job, networks=None) for job in jobs], executor, finished)
+        _submit(jobs, executor, finished)
         return
     import numba
 

@@ -124,7 +124,7 @@ def begin(bad):
     run = Job.run
     def slowly(self):
         time.sleep(0.15)
-        if self.points[0]["seed"] == bad:
+        if self.networks[0].seed == bad:
             raise MemoryError("none left")
         return run(self)
     Job.run = slowly

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from fastinit_kernels.gemm import CHUNK
 from fastinit_kernels.histogram import histogram_function
-from fastinit_kernels.intrinsics import stack_array
 from fastinit_kernels.jit import kernel
 from fastinit_kernels.lanes import panel_width
 
@@ -16,12 +15,11 @@ FEW, MANY = (1, 2, 30, 32), (33, 64, 65, 200)
 
 
 def _kernel(dtype):
-    count, elements = histogram_function(dtype), CHUNK * panel_width(dtype)
+    count = histogram_function(dtype)
 
     @kernel(None)
-    def counted(a, at, rows, columns, low, high, bins_a_unit, bins, counts, histogram, to):
-        places = stack_array(elements, np.int32)
-        count(a, at, rows, columns, low, high, bins_a_unit, bins, places, counts, histogram, to)
+    def counted(a, at, rows, columns, low, high, bins_a_unit, bins, histogram, to):
+        count(a, at, rows, columns, low, high, bins_a_unit, bins, histogram, to)
 
     return counted
 
@@ -34,11 +32,8 @@ def counted(values, columns, bins, low, high, *, at=5, to=3):
     real = values.dtype.type
     memory = np.concatenate([np.full(at, np.nan, real), values.ravel(), np.full(64, np.nan, real)])
     histogram = np.full(to + bins + 3 + 2, 100, np.int64)
-    scratch = np.zeros(4 * (bins + 3), np.int32)
     unit = real(bins) / real(real(high) - real(low))
-    KERNELS[values.dtype.name](
-        memory, at, len(values), columns, real(low), real(high), unit, bins, scratch, histogram, to
-    )
+    KERNELS[values.dtype.name](memory, at, len(values), columns, real(low), real(high), unit, bins, histogram, to)
     assert (histogram[:to] == 100).all()
     assert (histogram[to + bins + 3 :] == 100).all()
     return (histogram[to : to + bins + 3] - 100).tolist()

@@ -18,7 +18,7 @@ def forward_figures(plan: Plan) -> dict[str, NDArray[Any]]:
     records, weights = np.empty((depth, merging.LAYER_RECORD)), np.empty((depth, merging.RECORD))
     merging.combine(plan.records, plan.record, records)
     merging.combine(plan.weight_records, plan.record, weights)
-    histogram = plan.histogram.reshape(depth, -1)
+    histogram = plan.histogram.sum(axis=0).reshape(depth, -1)
     saturable = np.array([not np.isnan(layer.saturation[0]) for layer in plan.layers])
     with np.errstate(all="ignore"):
         a_std, z_std, w_std = (std(table) for table in (records, records[:, merging.Z_RECORD :], weights))

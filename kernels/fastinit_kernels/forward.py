@@ -30,6 +30,7 @@ from .plan import (
     BINS,
     BINS_A_UNIT,
     BRANCH,
+    COPIES,
     FIRST_PASS,
     FIRST_ROW,
     FRESH,
@@ -321,8 +322,8 @@ def epilogue_function(dtype: Any) -> Any:
         registers = 2 if columns > lanes else 1
         place = (chunk * ((layers[index, N_OUT] + width - 1) // width) + column // width) * figures * width
         measure(z, memory, a_at, f, s, even, registers, reals[index, LOW], reals[index, HIGH], partial, place)
-        places = stack_array(elements, np.int32)
-        counts = np.empty(4 * (sizes[BINS] + 3), np.int32)
+        # Threads that count at the same time count in different copies.
+        copy = (chunk + column // width) % sizes[COPIES] * (len(histogram) // sizes[COPIES])
         count(
             memory,
             a_at,
@@ -332,10 +333,8 @@ def epilogue_function(dtype: Any) -> Any:
             reals[index, TO],
             reals[index, BINS_A_UNIT],
             sizes[BINS],
-            places,
-            counts,
             histogram,
-            layers[index, HISTOGRAM],
+            layers[index, HISTOGRAM] + copy,
         )
 
     return epilogue
@@ -450,7 +449,7 @@ def run(plan: Plan, row: int) -> None:
         plan.memory,
         plan.partial,
         plan.partial.view(bits),
-        plan.histogram,
+        plan.histogram.ravel(),
         plan.records,
         plan.weight_records,
         plan.zeros,

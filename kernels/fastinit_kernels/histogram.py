@@ -171,10 +171,10 @@ def _ripple(planes: list[Variable], carry: Lanes) -> None:
 
 @cache
 def histogram_function(dtype: Any) -> Any:
-    """`count(a, at, rows, columns, low, high, bins_a_unit, bins, places, counts, histogram, to)`.
+    """`count(a, at, rows, columns, low, high, bins_a_unit, bins, histogram, to)`.
 
     Adds the elements of a panel's rows to histogram[to:]: `bins` equal bins over [low, high], overflow, what is not
-    finite, and underflow. At most CHUNK rows; `places` and `counts` are scratch.
+    finite, and underflow. At most CHUNK rows.
     """
     bits = 8 * np.dtype(dtype).itemsize
     width, zero = np.uint64(panel_width(dtype)), np.dtype(dtype).type(0)
@@ -201,13 +201,11 @@ def histogram_function(dtype: Any) -> Any:
         high: Any,
         bins_a_unit: Any,
         bins: Any,
-        places: Any,
-        counts: Any,
         histogram: Any,
         to: Any,
     ) -> None:
         if bins > bits:
-            count_singly(a, at, rows, columns, low, high, bins_a_unit, bins, places, counts, histogram, to)
+            count_singly(a, at, rows, columns, low, high, bins_a_unit, bins, histogram, to)
             return
         of_word = stack_array(bits, np.int32)
         count_word(a, at, rows, columns, low, high, bins_a_unit, bins, of_word)
@@ -232,6 +230,7 @@ def _singly_function(dtype: Any) -> Any:
     width = np.uint64(panel_width(dtype))
     real = np.dtype(dtype).type
     zero = real(0)
+    elements = CHUNK * panel_width(dtype)
 
     @inline
     def count(
@@ -243,11 +242,10 @@ def _singly_function(dtype: Any) -> Any:
         high: Any,
         bins_a_unit: Any,
         bins: Any,
-        places: Any,
-        counts: Any,
         histogram: Any,
         to: Any,
     ) -> None:
+        places, counts = stack_array(elements, np.int32), np.empty(4 * (bins + 3), np.int32)
         stride, start = np.uint64(bins + 3), np.uint64(at)
         top, above, bad, below = real(bins - 1), real(bins), real(bins + 1), real(bins + 2)
         for i in range(np.uint64(rows) * width):

@@ -45,10 +45,13 @@ PARAMETER, LOW, HIGH, FROM, TO, BINS_A_UNIT, BRANCH, LIKE, FRESH = range(9)
 # The sizes of a launch. Two places each for the gradients by z and by a, taken in turn by the layers' parity.
 (
     ROWS, FIRST_ROW, PADDED_ROWS, FIRST_PASS, LAST_PASS, BINS, POSITIONS, TOGETHER, SIDE, KERNEL, LINE_ADDRESS,
-    ACTIVATION_ADDRESS, WEIGHTS, BIASES, WEIGHT_PARTIAL, ZERO_ROW,
-) = range(16)  # fmt: skip
-DELTA, STREAM = 16, 18
-_SIZES = 20
+    ACTIVATION_ADDRESS, WEIGHTS, BIASES, WEIGHT_PARTIAL, ZERO_ROW, COPIES,
+) = range(17)  # fmt: skip
+DELTA, STREAM = 17, 19
+_SIZES = 21
+
+# Copies of the histograms' counters: two threads that add to one at the same time wait for each other.
+_COPIES, _FEW_COUNTERS = 8, 1 << 20
 
 _NO_BIAS = Source.constant(0.0)
 
@@ -165,7 +168,9 @@ class Plan:
         self.weight_records = merging.empty_records(int(self.record[-1]), merging.RECORD)
         self.zeros = np.zeros(sum(self.widths[1:]), np.int64)
         self.hashes = np.zeros(sum(self.widths[1:]), np.uint64)
-        self.histogram = np.zeros(len(layers) * (bins + 3), np.int64)
+        counters = len(layers) * (bins + 3)
+        self.sizes[COPIES] = _COPIES if counters < _FEW_COUNTERS else 1
+        self.histogram = np.zeros((int(self.sizes[COPIES]), counters), np.int64)
         self._tables()
 
     def _place(self, keep: bool) -> None:
