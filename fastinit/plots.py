@@ -175,7 +175,7 @@ def _ends(panels: Any, result: "ProbeResult") -> None:
         axes.legend(frameon=False, fontsize=8, handlelength=3)
     _log_axes(forward)
     _log_axes(backward)
-    plain_frame(likeness, "right", "top")
+    _layer_axis(likeness)
     if not result.backward:
         backward.clear()
         backward.set_axis_off()
@@ -250,15 +250,20 @@ def _log_axes(*panels: "Axes") -> None:
     values = np.clip(values[np.isfinite(values)], *_SIGNAL_LIMITS)
     low, high = (values.min(), values.max()) if values.size else (0.1, 10.0)
     margin = max(10 / np.sqrt(high / low), 1.5)
-    from matplotlib.ticker import MaxNLocator
-
     for axes in panels:
         axes.set_yscale("log")
         axes.set_ylim(low / margin, high * margin)
-        axes.grid(True, color=GRID, lw=0.6)
-        axes.set_axisbelow(True)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        plain_frame(axes, "right", "top")
+        _layer_axis(axes)
+
+
+def _layer_axis(axes: "Axes") -> None:
+    """Whole numbers of layers below, and a grid."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.grid(True, color=GRID, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    plain_frame(axes, "right", "top")
 
 
 def plain_frame(axes: "Axes", *hidden: str) -> None:
