@@ -272,8 +272,14 @@ import numpy as np, test_forward as t
 from fastinit_kernels.probe import Source
 w, b, x = t.arrays((70, 129, 40), 131, np.float32)
 c = np.random.default_rng(9).standard_normal((131, 40)).astype(np.float32)
-got = t.probe("tanh", w, b, x, np.float32, cotangent=Source(array=c))
-print({name: [float(v).hex() for v in values.ravel()] for name, values in sorted(got.items())})
+got = [t.probe("tanh", w, b, x, np.float32, cotangent=Source(array=c))]
+import test_beyond_the_stack as beyond
+w, b, x = beyond.images(3, 5, (40, 40, 70, 70), 6, np.float32)
+for how in ("layer", "rms"):
+    got.append(t.probe("gelu", w, b, x, np.float32, cotangent=Source.constant(1.0), normalize=how, correlation=0.5,
+                       skips=[True, False, True], branch_scale=0.3, block_rows=1))
+for figures in got:
+    print({name: [float(v).hex() for v in values.ravel()] for name, values in sorted(figures.items())})
 """
 
 
