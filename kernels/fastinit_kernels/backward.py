@@ -2,9 +2,8 @@
 
     delta_l = g_l * s phi'(z_l),    dW_l = h_l^T delta_l,    g_{l-1} = N(delta_l W_l^T) + (g_l past a skip)
 
-with g_l = dL/da_l, g_L the cotangent, and N the way back through the normalisation. dW_l is formed in blocks of
-64 x 64 that live in L1 for as long as their statistics take. W_l^T is drawn into panels like W_l, row runs turned on
-the way.
+with g_l = dL/da_l, g_L the cotangent, and N the way back through the normalisation. W_l^T is drawn into panels like
+W_l, row runs turned on the way.
 """
 
 from functools import cache
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 
 from . import merging, moments, schedule
 from .figures import gradient_figures
-from .forward import odd, taps_of
+from .forward import odd
 from .gemm import CHUNK, multiply_function
-from .images import gather_function, pack_images_function, patches_function
+from .images import pack_images_function, patches_function, taps_of
 from .intrinsics import pointer_to, stack_array
 from .jit import Tiled, inline
 from .lanes import lanes_of, panel_width
@@ -49,16 +48,12 @@ from .plan import (
 )
 from .schedule import Program, enter, leave
 from .sources import BLOCK_COLUMNS, Source, pack_transposed_function
+from .weight_gradient import DELTA_RECORD, weight_gradient_function
 
 COTANGENT, SCALE, MERGE, WEIGHT_GRADIENT, DRAW, BACK, UNNORMALIZE = range(7)
 
-# Columns of a layer's row of places: first record of delta_l, and of dW_l.
-DELTA_RECORD, WEIGHT_RECORD = range(2)
-
 # Columns of W turned at a time: their place in a panel fits L1.
 _TURNED_COLUMNS = 256
-# Rows of images gathered at a time for dW.
-_GATHERED_ROWS = 256
 _BLOCK = np.int64(merging.BLOCK)
 
 
@@ -126,82 +121,6 @@ def delta_function(dtype: Any) -> Any:
                 statistics(memory, np.int64(to), rows, 2 if columns > lanes else 1, partial, place)
 
     return delta
-
-
-@cache
-def weight_gradient_function(dtype: Any) -> Any:
-    """`gradient(t, …)`: task t of the kind WEIGHT_GRADIENT: a block of 64 x 64 of dW = h^T delta, and its figures.
-
-    Of a batch in several blocks of rows `sums` keeps the blocks of dW in between.
-    """
-    width, lanes = np.int64(panel_width(dtype)), lanes_of(dtype)
-    real = np.dtype(dtype).type
-    multiply, statistics = multiply_function(dtype, transposed=True), moments.value_statistics(dtype)
-    gather, merge = gather_function(dtype), merging.merge_block(dtype)
-    figures = np.int64(moments.VALUE_ROWS)
-    elements = merging.BLOCK * merging.BLOCK
-    most = _GATHERED_ROWS
-
-    @inline
-    def gradient(
-        t: Any, layers: Any, index: Any, places: Any, sizes: Any, memory: Any, sums: Any, records: Any
-    ) -> None:
-        n_in, n_out, taps = layers[index, N_IN], layers[index, N_OUT], taps_of(sizes)
-        across, down = (n_out + _BLOCK - 1) // _BLOCK, (n_in + _BLOCK - 1) // _BLOCK
-        tap = t // (across * down)
-        right = t % across * _BLOCK
-        top = t // across % down * _BLOCK
-        step = sizes[PADDED_ROWS] * width
-        rows, columns = min(_BLOCK, n_in - top), min(_BLOCK, n_out - right)
-        block = stack_array(elements, real)
-        kept = np.uint64((places[index, WEIGHT_RECORD] + t) * np.int64(elements))
-        if not sizes[FIRST_PASS]:
-            for i in range(np.uint64(elements)):
-                block[i] = sums[kept + i]
-        piece = most if taps > 1 else sizes[ROWS]
-        gathered = np.empty(most * width if taps > 1 else 0, real)
-        for first in range(0, sizes[ROWS], piece):
-            k = min(piece, sizes[ROWS] - first)
-            for row in range(0, rows, width):
-                operand = layers[index, OPERAND] + (top + row) // width * step
-                a, a_at = memory, operand
-                if taps > 1:
-                    gather(sizes, tap, 1, memory, operand, step, 1, first, k, gathered, 0, 0)
-                    a, a_at = gathered, np.int64(0)
-                for column in range(0, columns, width):
-                    c = pointer_to(block, column * _BLOCK + row * width)
-                    d, d_step = c, width
-                    if first == 0 and sizes[FIRST_PASS]:
-                        d, d_step = pointer_to(memory, sizes[ZERO_ROW]), np.int64(0)
-                    delta = sizes[DELTA + (index & 1)] + (right + column) // width * step + first * width
-                    multiply(
-                        a, a_at, width * width, min(width, rows - row), k, memory, delta, columns - column, d, d_step, c
-                    )  # fmt: skip
-        if not sizes[LAST_PASS]:
-            for i in range(np.uint64(elements)):
-                sums[kept + i] = block[i]
-        else:
-            partial = np.empty(_BLOCK * figures, real)
-            work = np.empty(11 * width, np.float64)
-            for column in range(0, columns, width):
-                registers = 2 if columns - column > lanes else 1
-                statistics(block, column * _BLOCK, rows, registers, partial, column * figures)
-            merge(
-                partial,
-                np.int64(0),
-                width * figures,
-                np.int64(0),
-                np.int64(1),
-                columns,
-                rows,
-                np.int64(0),
-                np.int64(0),
-                work,
-                records,
-                (places[index, WEIGHT_RECORD] + t) * np.int64(merging.RECORD),
-            )
-
-    return gradient
 
 
 @cache

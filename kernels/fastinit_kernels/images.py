@@ -16,6 +16,12 @@ from .plan import KERNEL, LINE_ADDRESS, POSITIONS, SIDE, TOGETHER
 from .sources import pack_function
 
 
+@inline
+def taps_of(sizes: Any) -> Any:
+    """Positions that the kernel of a convolution reads; 1: no convolution."""
+    return sizes[KERNEL] * sizes[KERNEL]
+
+
 @cache
 def pack_images_function(dtype: Any) -> Any:
     """`pack(sizes, images, numbers, parameters, s, n, row, count, left, right, memory, to, panel_step, scratch)`.
@@ -109,7 +115,7 @@ def patches_function(dtype: Any) -> Any:
         sizes: Any, sign: Any, a: Any, a_at: Any, a_next: Any, n: Any, first: Any, rows: Any, out: Any
     ) -> None:
         panels, height = (n + width - 1) // width, CHUNK * width
-        for tap in range(sizes[KERNEL] * sizes[KERNEL]):
+        for tap in range(taps_of(sizes)):
             gather(sizes, tap, sign, a, a_at, a_next, panels, first, rows, out, tap * panels * height, height)
 
     return patches
