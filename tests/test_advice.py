@@ -239,7 +239,7 @@ def test_a_wrong_argument_is_named_before_anything_is_drawn(arguments, error, wo
 def test_the_page_shows_what_its_code_prints():
     page = (Path(__file__).parent.parent / "docs" / "probe.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == page.count("```python") > 0
     names = {}
     for code, shown in blocks:
         printed = io.StringIO()
