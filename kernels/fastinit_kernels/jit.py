@@ -162,8 +162,11 @@ class Tiled:
 
     def __call__(self, tiles: int, steps: int, *args: Any) -> None:
         """Run `tiles` tiles of altogether about `steps` elementary steps."""
-        work = self._address(*args)
-        threaded = steps >= PARALLEL_FROM and tiles > 1 and _pool.enter()
+        work = self._address(args)
+        if steps < PARALLEL_FROM:
+            self._serial(work, np.zeros(1, np.int64), tiles, *args)
+            return
+        threaded = tiles > 1 and _pool.enter()
         try:
             workers = min(numba.get_num_threads(), tiles) if threaded else 1
             per_call = max(_TILES_PER_CALL, tiles * _STEPS_PER_CALL // max(steps, 1))
@@ -177,13 +180,14 @@ class Tiled:
             if threaded:
                 _pool.leave()
 
-    def _address(self, *args: Any) -> int:
+    def _address(self, args: tuple[Any, ...]) -> int:
         """Where the work for arguments of these types is; their fingerprints cost a fraction of their types."""
-        key = tuple([compute_fingerprint(x) for x in args])
-        if key not in self._addresses:
+        key = tuple(map(compute_fingerprint, args))
+        known = self._addresses.get(key)
+        if known is None:
             rest = types.StarArgTuple.from_types(tuple(numba.typeof(x) for x in args))
-            self._addresses[key] = address(self.work, types.Array(types.int64, 1, "C"), types.int64, rest)
-        return self._addresses[key]
+            known = self._addresses[key] = address(self.work, types.Array(types.int64, 1, "C"), types.int64, rest)
+        return known
 
 
 class _Pool:
