@@ -191,7 +191,9 @@ def _prediction(result: "ProbeResult") -> Any:
     bias = 0.0 if isinstance(result.bias, str) else result.bias
     widths = np.array(result.widths)
     sigma_w = result.weight_std * np.sqrt(widths[:-1]) * (result.conv or 1)
-    if not np.all(np.isfinite(sigma_w)):
+    # Skips and normalisation ask for the mean of the input, too, which the result has of drawn inputs only.
+    unknown_mean = result.inputs == "given" and (result.residual or result.normalize)
+    if unknown_mean or not np.all(np.isfinite(sigma_w)):
         return None
     param = result.params.get(activation.parameter) if activation.parameter else None
     return predict(

@@ -6,7 +6,7 @@ import numpy as np
 import probe_twin as twin
 import pytest
 from fastinit_kernels.probe import Inputs, Layer, Source, run
-from test_forward import arrays, counts, probe, same
+from test_forward import arrays, counts, probe, same, same_on_any_threads
 
 
 def images(kernel, side, channels, batch, dtype, seed=0):
@@ -103,20 +103,10 @@ def test_rows_in_blocks_give_the_same_figures_and_gradients(name, options):
 
 @pytest.mark.parametrize("name", ["dense", "conv 3x3", "conv 3x3, odd batch, wide"])
 def test_same_bits_for_any_number_of_threads(name):
-    import numba
-
     weights, biases, inputs = network(name, np.float32)
     options = with_skips({"normalize": "layer", "branch_scale": 0.5}, weights)
     options["cotangent"] = Source.constant(1.0)
-    before, results = numba.get_num_threads(), []
-    try:
-        for threads in range(1, before + 1):
-            numba.set_num_threads(threads)
-            results += [probe("gelu", weights, biases, inputs, np.float32, **options) for _ in range(2)]
-    finally:
-        numba.set_num_threads(before)
-    for other in results[1:]:
-        same(results[0], other)
+    same_on_any_threads(lambda: probe("gelu", weights, biases, inputs, np.float32, **options))
 
 
 @pytest.mark.parametrize("c", [1.0, 0.6, -0.3, -1.0])

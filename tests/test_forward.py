@@ -70,6 +70,18 @@ def same(first, second):
         np.testing.assert_array_equal(values, second[name], err_msg=name)
 
 
+def same_on_any_threads(run):
+    before, results = numba.get_num_threads(), []
+    try:
+        for threads in range(1, before + 1):
+            numba.set_num_threads(threads)
+            results += [run() for _ in range(2)]
+    finally:
+        numba.set_num_threads(before)
+    for other in results[1:]:
+        same(results[0], other)
+
+
 def rounding(widths, dtype):
     """Worst relative error of a_l's size: K roundings a chain in every layer so far, and 8 of the activation."""
     return np.cumsum([n + 8 for n in widths[:-1]]) * np.finfo(dtype).eps
@@ -136,15 +148,7 @@ def test_same_bits_for_any_number_of_threads(options):
     if options:
         cotangent = np.random.default_rng(9).standard_normal((500, 40)).astype(np.float32)
         options = {"cotangent": Source(array=cotangent)}
-    before, results = numba.get_num_threads(), []
-    try:
-        for threads in range(1, before + 1):
-            numba.set_num_threads(threads)
-            results += [probe("tanh", weights, biases, inputs, np.float32, **options) for _ in range(2)]
-    finally:
-        numba.set_num_threads(before)
-    for other in results[1:]:
-        same(results[0], other)
+    same_on_any_threads(lambda: probe("tanh", weights, biases, inputs, np.float32, **options))
 
 
 @pytest.mark.parametrize("batch", [96, 97, 300, 501])

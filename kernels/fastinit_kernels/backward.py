@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from . import merging, moments, schedule
 from .figures import gradient_figures
 from .forward import odd
-from .gemm import CHUNK, multiply_function
-from .images import pack_images_function, patches_function, taps_of
-from .intrinsics import pointer_to, stack_array
+from .gemm import CHUNK
+from .images import operand_function, pack_images_function, product_function, taps_of
+from .intrinsics import stack_array
 from .jit import Tiled, inline
 from .lanes import lanes_of, panel_width
 from .normalize import unnormalize_function
@@ -65,7 +65,7 @@ def delta_function(dtype: Any) -> Any:
     """
     width, lanes = np.int64(panel_width(dtype)), lanes_of(dtype)
     real = np.dtype(dtype).type
-    multiply, patches = multiply_function(dtype), patches_function(dtype)
+    operand, product = operand_function(dtype), product_function(dtype)
     statistics = moments.value_statistics(dtype)
     figures = np.int64(moments.VALUE_ROWS)
     elements = CHUNK * panel_width(dtype)
@@ -83,14 +83,9 @@ def delta_function(dtype: Any) -> Any:
         rows = min(CHUNK, sizes[ROWS] - chunk * CHUNK)
         step = sizes[PADDED_ROWS] * width
         row_at = chunk * CHUNK * width
-        tap_step = (k + width - 1) // width * CHUNK * width
-        convolve = taps > 1 and kind == BACK
-        gathered = np.empty(taps * tap_step if convolve else 0, real)
-        above = sizes[DELTA + (index & 1)]
-        a, a_at, a_next = memory, above + row_at, step
-        if convolve:
-            patches(sizes, -1, memory, above, step, k, chunk * CHUNK, rows, gathered)
-            a, a_at, a_next = gathered, np.int64(0), CHUNK * width
+        a, a_at, a_next, tap_step = operand(
+            sizes, taps > 1 and kind == BACK, -1, memory, sizes[DELTA + (index & 1)], step, k, chunk * CHUNK, rows
+        )
         z, tile = stack_array(elements, real), np.uint64(rows * width)
         for panel in range(first, first + group):
             column = start + panel * width
@@ -101,11 +96,10 @@ def delta_function(dtype: Any) -> Any:
                 for i in range(tile):
                     z[i] = memory[stream + i]
             else:
-                d, d_step = pointer_to(memory, sizes[ZERO_ROW]), np.int64(0)
-                for tap in range(taps):
-                    w = sizes[WEIGHTS] + (panel * taps + tap) * odd(k) * width
-                    multiply(a, a_at + tap * tap_step, a_next, rows, k, memory, w, columns, d, d_step, z)
-                    d, d_step = z, width
+                w = sizes[WEIGHTS] + panel * taps * odd(k) * width
+                product(
+                    sizes, a, a_at, a_next, tap_step, rows, k, memory, w, odd(k) * width, columns, sizes[ZERO_ROW], z
+                )  # fmt: skip
                 if layers[index, SKIP] and layers[index, NORMALIZE] == 0:
                     past = np.uint64(sizes[STREAM + (index & 1)] + here)
                     for i in range(tile):

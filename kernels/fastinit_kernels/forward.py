@@ -15,9 +15,9 @@ import numpy as np
 
 from . import merging, moments, schedule
 from .epilogue import epilogue_function
-from .gemm import CHUNK, multiply_function
-from .images import pack_images_function, patches_function, taps_of
-from .intrinsics import fma, pointer_to, stack_array
+from .gemm import CHUNK
+from .images import operand_function, pack_images_function, product_function, taps_of
+from .intrinsics import fma, stack_array
 from .jit import Tiled, inline
 from .lanes import panel_width
 from .normalize import normalize_function
@@ -207,7 +207,7 @@ def layer_function(dtype: Any) -> Any:
     """
     width = np.int64(panel_width(dtype))
     real = np.dtype(dtype).type
-    multiply, patches, epilogue = multiply_function(dtype), patches_function(dtype), epilogue_function(dtype)
+    operand, product, epilogue = operand_function(dtype), product_function(dtype), epilogue_function(dtype)
     elements = CHUNK * panel_width(dtype)
 
     @inline
@@ -230,24 +230,15 @@ def layer_function(dtype: Any) -> Any:
         first = t * group - chunk * across
         rows = min(CHUNK, sizes[ROWS] - chunk * CHUNK)
         step = sizes[PADDED_ROWS] * width
-        tap_step = (n_in + width - 1) // width * CHUNK * width
-        gathered = np.empty(taps * tap_step if taps > 1 else 0, real)
-        # The array itself, not a pointer into it: Numba frees an array after its last use.
-        a, a_at, a_next = memory, layers[index, OPERAND] + chunk * CHUNK * width, step
-        if taps > 1:
-            patches(sizes, 1, memory, layers[index, OPERAND], step, n_in, chunk * CHUNK, rows, gathered)
-            a, a_at, a_next = gathered, np.int64(0), CHUNK * width
+        a, a_at, a_next, tap_step = operand(
+            sizes, taps > 1, 1, memory, layers[index, OPERAND], step, n_in, chunk * CHUNK, rows
+        )
         z = stack_array(elements, real)
         for panel in range(first, first + group):
             column = start + panel * width
             columns = min(width, n_out - column)
-            w = sizes[WEIGHTS] + panel * odd(taps * n_in) * width
-            d, d_step = pointer_to(memory, sizes[BIASES] + column), np.int64(0)
-            for tap in range(taps):
-                multiply(
-                    a, a_at + tap * tap_step, a_next, rows, n_in, memory, w + tap * n_in * width, columns, d, d_step, z
-                )  # fmt: skip
-                d, d_step = z, width
+            w, bias = sizes[WEIGHTS] + panel * odd(taps * n_in) * width, sizes[BIASES] + column
+            product(sizes, a, a_at, a_next, tap_step, rows, n_in, memory, w, n_in * width, columns, bias, z)
             epilogue(layers, index, reals, sizes, chunk, column, rows, columns, z, memory, partial, histogram)
 
     return layer

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .gemm import CHUNK
+from .gemm import CHUNK, multiply_function
+from .intrinsics import pointer_to
 from .jit import inline
 from .lanes import panel_width
 from .plan import KERNEL, LINE_ADDRESS, POSITIONS, SIDE, TOGETHER
@@ -102,20 +103,50 @@ def gather_function(dtype: Any) -> Any:
 
 
 @cache
-def patches_function(dtype: Any) -> Any:
-    """`patches(sizes, sign, a, a_at, a_next, n, first, rows, out)`: what all taps read of a chunk of rows.
+def operand_function(dtype: Any) -> Any:
+    """`operand(sizes, convolve, sign, memory, at, step, n, first, rows)` = (a, a_at, a_next, tap_step) of a product.
 
-    The n columns of each tap follow those of the one before, in panels CHUNK rows high.
+    The rows from `first` on of the signal of n columns that starts at `at`, its panels `step` apart; or, to convolve,
+    what all taps read of them, tap after tap, in panels CHUNK rows high. The array itself, never a pointer into it:
+    Numba frees an array after its last use.
     """
-    width = np.int64(panel_width(dtype))
+    width, real = np.int64(panel_width(dtype)), np.dtype(dtype).type
     gather = gather_function(dtype)
 
     @inline
-    def patches(
-        sizes: Any, sign: Any, a: Any, a_at: Any, a_next: Any, n: Any, first: Any, rows: Any, out: Any
-    ) -> None:
+    def operand(
+        sizes: Any, convolve: Any, sign: Any, memory: Any, at: Any, step: Any, n: Any, first: Any, rows: Any
+    ) -> Any:
         panels, height = (n + width - 1) // width, CHUNK * width
-        for tap in range(taps_of(sizes)):
-            gather(sizes, tap, sign, a, a_at, a_next, panels, first, rows, out, tap * panels * height, height)
+        a, a_at, a_next = memory, at + first * width, step
+        if convolve:
+            gathered = np.empty(taps_of(sizes) * panels * height, real)
+            for tap in range(taps_of(sizes)):
+                gather(sizes, tap, sign, memory, at, step, panels, first, rows, gathered, tap * panels * height, height)
+            a, a_at, a_next = gathered, np.int64(0), height
+        return a, a_at, a_next, panels * height
 
-    return patches
+    return operand
+
+
+@cache
+def product_function(dtype: Any) -> Any:
+    """`product(sizes, a, a_at, a_next, tap_step, rows, k, memory, w, w_step, columns, start, z)`: z of all taps.
+
+    z = start + the sum over taps of the tap's rows of the operand by its k rows of W, which lie w_step apart from the
+    next tap's; `start` is one row of memory, by its place.
+    """
+    width = np.int64(panel_width(dtype))
+    multiply = multiply_function(dtype)
+
+    @inline
+    def product(
+        sizes: Any, a: Any, a_at: Any, a_next: Any, tap_step: Any, rows: Any, k: Any, memory: Any, w: Any, w_step: Any,
+        columns: Any, start: Any, z: Any,
+    ) -> None:  # fmt: skip
+        d, d_step = pointer_to(memory, start), np.int64(0)
+        for tap in range(taps_of(sizes)):
+            multiply(a, a_at + tap * tap_step, a_next, rows, k, memory, w + tap * w_step, columns, d, d_step, z)
+            d, d_step = z, width
+
+    return product
