@@ -4,7 +4,7 @@ import numpy as np
 import probe_twin as twin
 import pytest
 from fastinit_kernels.probe import Source
-from test_forward import SHAPES, arrays, one_layer, probe, rounding
+from layers import SHAPES, arrays, one_layer, probe, rounding
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,21 +1,11 @@
 """Skips, normalisation, convolutions, correlated inputs and blocks of rows against the twin."""
 
-import itertools
 
 import numpy as np
 import probe_twin as twin
 import pytest
 from fastinit_kernels.probe import Inputs, Layer, Source, run
-from test_forward import arrays, counts, probe, same, same_on_any_threads
-
-
-def images(kernel, side, channels, batch, dtype, seed=0):
-    """Weights, biases and inputs of a stack of convolutions."""
-    rng = np.random.default_rng(seed)
-    shapes = [(kernel, kernel, *pair) for pair in itertools.pairwise(channels)]
-    weights = [(rng.standard_normal(s) * np.sqrt(1.5 / (kernel**2 * s[2]))).astype(dtype) for s in shapes]
-    biases = [(rng.standard_normal(n) * 0.1).astype(dtype) for n in channels[1:]]
-    return weights, biases, rng.standard_normal((batch, side, side, channels[0])).astype(dtype)
+from layers import arrays, check_counts, images, probe, same, same_on_any_threads
 
 
 def dense(widths, batch, dtype):
@@ -69,7 +59,7 @@ def test_every_figure_is_the_twins(name, options, dtype):
             close(got[figure][index], value, 4 * tolerance[index] * unit, f"{figure} of layer {index}")
         skip = "skips" in options and options["skips"][index]
         if not skip:
-            counts("tanh", got, index, a.reshape(-1, a.shape[-1]), tolerance[index] * size)
+            check_counts("tanh", got, index, a.reshape(-1, a.shape[-1]), tolerance[index] * size)
         saturated = np.abs(np.tanh(z)) > 0.97
         assert abs(got["saturated"][index] - saturated.mean()) <= 2 / saturated.size
     expected = twin.gradients("tanh", weights, layers, inputs, cotangent, **options)

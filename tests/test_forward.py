@@ -3,88 +3,14 @@
 import itertools
 import json
 
-import numba
 import numpy as np
 import probe_twin as twin
 import pytest
-from fastinit_kernels.probe import Inputs, Layer, Source, run
-from test_vectorised import MACHINE, PATTERNS
+from assembly import MACHINE, PATTERNS
+from fastinit_kernels.probe import Inputs, Layer, Source
+from layers import SHAPES, arrays, check_counts, one_layer, one_pass, probe, rounding, same, same_on_any_threads
 
 import fastinit as fi
-
-SHAPES = [
-    (1, (1, 1)),
-    (1, (7, 5, 3)),
-    (2, (1, 7, 1)),
-    (5, (100, 33)),
-    (97, (64, 100, 257, 31)),
-    (200, (513, 40, 600)),
-]
-RANGE = (-1.5, 1.5)
-BINS = 7
-
-
-def arrays(widths, batch, dtype, scale=1.0, seed=0):
-    """Weights, biases and inputs of a network whose signal keeps its size."""
-    rng = np.random.default_rng(seed)
-    pairs = list(itertools.pairwise(widths))
-    weights = [(rng.standard_normal(p) * scale * np.sqrt(1.5 / p[0])).astype(dtype) for p in pairs]
-    biases = [(rng.standard_normal(n) * 0.1 * scale).astype(dtype) for n in widths[1:]]
-    return weights, biases, rng.standard_normal((batch, widths[0])).astype(dtype)
-
-
-def one_pass(activation, layers, inputs, *, cotangent=None, **options):
-    """All figures of one pass forward and, with a cotangent, one backward."""
-    depth = len(layers)
-    forward, gradients = run(activation, layers, inputs, cotangents={depth: cotangent} if cotangent else {}, **options)
-    return forward | gradients.get(depth, {})
-
-
-def probe(
-    activation, weights, biases, inputs, dtype, *,
-    normalize=None, skips=None, branch_scale=1.0, correlation=0.0, **options,
-):  # fmt: skip
-    """A network of given arrays, as the twin takes it."""
-    saturation = twin.ACTIVATIONS[activation][2] or (np.nan, np.nan)
-    layers = [
-        Layer(
-            *w.shape[-2:],
-            weight=Source(array=w),
-            bias=None if b is None else Source(array=b),
-            range=RANGE,
-            saturation=saturation,
-            branch_scale=branch_scale if skips and skips[index] else None,
-            normalize=normalize,
-        )
-        for index, (w, b) in enumerate(zip(weights, biases, strict=True))
-    ]
-    side, kernel = (inputs.shape[1], len(weights[0])) if inputs.ndim == 4 else (1, 1)
-    entering = Inputs(Source(array=inputs), len(inputs), correlation, side, kernel)
-    return one_pass(activation, layers, entering, bins=BINS, dtype=dtype, **options)
-
-
-def same(first, second):
-    """Bit for bit."""
-    assert first.keys() == second.keys()
-    for name, values in first.items():
-        np.testing.assert_array_equal(values, second[name], err_msg=name)
-
-
-def same_on_any_threads(run):
-    before, results = numba.get_num_threads(), []
-    try:
-        for threads in range(1, before + 1):
-            numba.set_num_threads(threads)
-            results += [run() for _ in range(2)]
-    finally:
-        numba.set_num_threads(before)
-    for other in results[1:]:
-        same(results[0], other)
-
-
-def rounding(widths, dtype):
-    """Worst relative error of a_l's size: K roundings a chain in every layer so far, and 8 of the activation."""
-    return np.cumsum([n + 8 for n in widths[:-1]]) * np.finfo(dtype).eps
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -104,32 +30,7 @@ def test_every_figure_is_the_twins(activation, batch, widths, dtype):
             np.testing.assert_allclose(
                 got[name][index], value, rtol=0, atol=4 * tolerance[index] * unit, err_msg=f"{name} of layer {index}"
             )
-        counts(activation, got, index, a, tolerance[index] * size)
-
-
-def counts(activation, got, index, a, margin):
-    """Figures that count: right but for the elements within rounding of a limit."""
-    limits = twin.ACTIVATIONS[activation][2]
-    if limits is None:
-        assert np.isnan(got["saturated"][index])
-    else:
-        sure = (a < limits[0] - margin) | (a > limits[1] + margin)
-        perhaps = (a < limits[0] + margin) | (a > limits[1] - margin)
-        assert sure.sum() - 0.5 <= got["saturated"][index] * a.size <= perhaps.sum() + 0.5
-    if activation == "relu":
-        zero = a == 0
-        near = np.abs(a) < margin
-        assert zero.sum() - near.sum() - 0.5 <= got["zero"][index] * a.size <= near.sum() + 0.5
-        if not (near & ~zero).any():
-            assert got["dead"][index] == zero.all(axis=0).mean()
-    else:
-        assert got["zero"][index] == 0
-    assert got["distinct"][index] == len({c.tobytes() for c in np.ascontiguousarray((a + 0.0).T)})
-    edges = np.linspace(*RANGE, BINS + 1)
-    below = np.cumsum([got["underflow"][index], *got["histogram"][index]])
-    assert below[-1] + got["overflow"][index] == a.size
-    for edge, count in zip(edges, below, strict=True):
-        assert (a < edge - margin).sum() <= count <= (a <= edge + margin).sum()
+        check_counts(activation, got, index, a, tolerance[index] * size)
 
 
 def test_histogram_edges_belong_to_the_bin_on_their_right_and_the_last_one_to_the_last_bin():
@@ -201,13 +102,6 @@ def test_drawn_tensors_are_those_of_init(law, params, batch, widths, dtype):
     )
 
 
-def one_layer(w, inputs, activation="linear", **options):
-    w, inputs = np.asarray(w, np.float32), np.asarray(inputs, np.float32)
-    layers = [Layer(*w.shape, Source(array=w))]
-    got = one_pass(activation, layers, Inputs(Source(array=inputs), len(inputs)), bins=4, **options)
-    return {name: values[0] for name, values in got.items()}
-
-
 def test_zero_weights_are_one_unit_of_no_spread():
     got = one_layer(np.zeros((50, 40)), np.random.default_rng(0).standard_normal((130, 50)))
     assert (got["std"], got["mean"], got["weight_std"], got["distinct"]) == (0.0, 0.0, 0.0, 1)
@@ -272,13 +166,13 @@ def test_a_small_spread_beside_a_large_mean():
 
 PROGRAM = """
 import sys, os; sys.path.insert(0, os.environ["TESTS"])
-import numpy as np, test_forward as t
+import numpy as np, layers as t
 from fastinit_kernels.probe import Source
 w, b, x = t.arrays((70, 129, 40), 131, np.float32)
 c = np.random.default_rng(9).standard_normal((131, 40)).astype(np.float32)
 got = [t.probe("tanh", w, b, x, np.float32, cotangent=Source(array=c))]
-import test_beyond_the_stack as beyond
-w, b, x = beyond.images(3, 5, (40, 40, 70, 70), 6, np.float32)
+
+w, b, x = t.images(3, 5, (40, 40, 70, 70), 6, np.float32)
 for how in ("layer", "rms"):
     got.append(t.probe("gelu", w, b, x, np.float32, cotangent=Source.constant(1.0), normalize=how, correlation=0.5,
                        skips=[True, False, True], branch_scale=0.3, block_rows=1))

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from test_sweep import GRID, figures
+from sweeps import GRID, figures
 
 import fastinit as fi
 from fastinit.sweep import Job, sweep

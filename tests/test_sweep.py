@@ -11,25 +11,11 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numba
 import numpy as np
 import pytest
+from sweeps import GRID, figures
 
 import fastinit as fi
 from fastinit.result import FIGURES
 from fastinit.sweep import Job, sweep
-
-GRID = {
-    "scheme": ["he_normal", "xavier_uniform"],
-    "activation": ["tanh", "relu"],
-    "depth": [1, 4],
-    "width": 12,
-    "batch": 10,
-    "seed": range(2),
-}
-
-
-def figures(result):
-    values = result.to_dict()
-    del values["seconds"]
-    return values
 
 
 def singles(grid):
