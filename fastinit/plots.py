@@ -68,7 +68,7 @@ def plot_probe(result: "ProbeResult", path: str | os.PathLike[str]) -> None:
     _heading(top, result)
     panels = top.subplots(rows, columns, squeeze=False).ravel()
     for panel, layer in zip(panels, layers, strict=False):
-        _histogram(panel, result, layer, f"layer {layer}, {_words(result, layer)}")
+        _histogram(panel, result, layer, f"layer {layer}\n{_words(result, layer)}")
     for panel in panels[len(layers) :]:
         panel.set_axis_off()
     _ends(bottom.subplots(1, 3), result)
@@ -158,8 +158,8 @@ def _legend(groups: Mapping[str, Mapping[str, "ProbeResult"]], labels: Sequence[
 def _ends(panels: Any, result: "ProbeResult") -> None:
     """Draw the signal and the likeness of two inputs, with the theory's, and the gradients of one probe."""
     forward, backward, likeness = panels
-    forward.plot(_positive(result.preactivation_std), label="pre-activations", **_style(0, result.depth))
-    forward.plot(_positive(result.std), label="activations", **_style(2, result.depth))
+    _signal(forward, result.preactivation_std, "pre-activations", 0)
+    _signal(forward, result.std, "activations", 2)
     predicted = _prediction(result)
     if predicted is not None:
         forward.plot(_positive(predicted.std), color=INK, lw=1, ls=":", label="activations, infinite width")
@@ -167,8 +167,8 @@ def _ends(panels: Any, result: "ProbeResult") -> None:
             likeness.plot(predicted.correlation, color=INK, lw=1, ls=":", label="infinite width")
     likeness.plot(result.correlation, label="measured", **_style(5, result.depth))
     likeness.set_ylim(min(-0.05, 1.1 * np.nanmin([0.0, *result.correlation])), 1.05)
-    backward.plot(_positive(result.gradient_std), label="dL/dz", **_style(1, result.depth))
-    backward.plot(_positive(result.weight_gradient_std), label="dL/dW", **_style(3, result.depth))
+    _signal(backward, result.gradient_std, "dL/dz", 1)
+    _signal(backward, result.weight_gradient_std, "dL/dW", 3)
     for axes, title in ((forward, "signal, std"), (backward, "gradient, std"), (likeness, "correlation of two inputs")):
         axes.set_title(title, fontsize=9, color=INK)
         axes.set_xlabel("layer", fontsize=9, color=INK)
@@ -181,8 +181,17 @@ def _ends(panels: Any, result: "ProbeResult") -> None:
         backward.set_axis_off()
 
 
+def _signal(axes: "Axes", values: Any, label: str, index: int) -> None:
+    """Draw a line of one entry a layer on a logarithmic axis."""
+    words = label if np.any(values > 0) else f"{label} (no line: all 0)"
+    axes.plot(_positive(values), label=words, **_style(index, len(values)))
+
+
 def _prediction(result: "ProbeResult") -> Any:
-    """Return what mean-field theory predicts for the signal, given the weights' spread; None: it cannot."""
+    """Return what mean-field theory predicts for the signal, given the weights' spread; None: it cannot.
+
+    The theory is that of weights of mean 0: equal ones are none of them.
+    """
     from .theory import predict
 
     activation = ACTIVATIONS.get(result.activation)  # of a user's function the result has but the name
@@ -193,7 +202,7 @@ def _prediction(result: "ProbeResult") -> Any:
     sigma_w = result.weight_std * np.sqrt(widths[:-1]) * (result.conv or 1)
     # Skips and normalisation ask for the mean of the input, too, which the result has of drawn inputs only.
     unknown_mean = result.inputs == "given" and (result.residual or result.normalize)
-    if unknown_mean or not np.all(np.isfinite(sigma_w)):
+    if unknown_mean or not np.all(np.isfinite(sigma_w)) or np.any(sigma_w == 0):
         return None
     param = result.params.get(activation.parameter) if activation.parameter else None
     return predict(
@@ -226,13 +235,13 @@ def _words(result: "ProbeResult", layer: int) -> str:
     """Describe what a histogram cannot show: the spread in numbers, and what stands outside it."""
     if np.isnan(result.std[layer]):
         return "all inf or NaN"
-    words = [f"std {number(result.std[layer])}"]
-    if 0.05 < result.zero[layer] < 1:
-        words.append(f"{100 * result.zero[layer]:.0f}% zero")
-    outside = (result.underflow[layer] + result.overflow[layer]) / (result.batch * result.widths[layer + 1])
-    if outside > 0.005:
-        words.append(f"{100 * outside:.0f}% outside")
-    return ", ".join(words)
+    outside, bad = result.underflow[layer] + result.overflow[layer], result.nonfinite[layer]
+    elements = result.histogram[layer].sum() + outside + bad
+    zero = result.zero[layer] if 0.05 < result.zero[layer] < 1 else 0.0
+    shares = {"inf/NaN": bad / elements, "outside": outside / elements, "zero": zero}
+    words = [f"{100 * share:.0f}% {what}" for what, share in shares.items() if share > 0.005]
+    # There is room for two.
+    return ", ".join([f"std {number(result.std[layer])}", *words[:2]])
 
 
 def _heading(figure: Any, result: "ProbeResult") -> None:

@@ -86,10 +86,13 @@ def overlaps(figure):
 def test_no_text_covers_another(result, monkeypatch):
     deep = fi.probe(scheme="normal", std=0.3, depth=30, width=20, batch=30)
     tiny = fi.probe(scheme="normal", std=0.00123, depth=5, width=20, batch=30)
+    huge = fi.probe(scheme="constant", value=0.1, activation="relu", depth=24, width=500, range=(0, 1e37))
     for draw, arguments, keywords in (
         (plots.plot_probe, (deep,), {}),
+        (plots.plot_probe, (huge,), {}),
         (plots.plot_histograms, ({"Xavier": result, "N(0, 0.01²)": result},), {"title": "Activations"}),
         (plots.plot_histograms, ({"He": tiny, "Xavier": tiny},), {"title": "Activations"}),
+        (plots.plot_histograms, ({"constant": huge},), {"title": "Activations"}),
         (plots.plot_signal, ({"tanh": {"Xavier": result}, "relu": {"He": result}},), {"title": "Signal"}),
     ):
         assert overlaps(drawn(monkeypatch, draw, *arguments, **keywords)) == []
@@ -108,6 +111,24 @@ def test_the_histogram_shows_the_counts(result, monkeypatch):
     stairs = axes[0].patches[0].get_data()
     np.testing.assert_array_equal(stairs.values, result.histogram[0])
     np.testing.assert_array_equal(stairs.edges, result.bin_edges[0])
+
+
+def test_a_histograms_heading_says_what_it_leaves_out(monkeypatch):
+    inputs = np.zeros((10, 4, 4, 1))
+    inputs[:5, :2], inputs[5] = 3e-10, 1e30  # of 160 positions 40 outside, 16 infinite
+    layer = {"weights": [np.full((1, 1, 1, 1), 1e10)], "conv": 1, "image": 4, "activation": "linear"}
+    images = fi.probe(**layer, inputs=inputs, range=(-2, 2), backward=False)
+    heading = drawn(monkeypatch, plots.plot_probe, images).findobj(matplotlib.axes.Axes)[0].get_title()
+    assert heading.endswith("std 1.3, 10% inf/NaN, 25% outside")
+
+
+def test_what_is_not_drawn_is_not_promised(monkeypatch):
+    zero = fi.probe(scheme="zeros", activation="sigmoid", depth=3, width=20, batch=30)
+    figure = drawn(monkeypatch, plots.plot_probe, zero)
+    words = [text.get_text() for legend in figure.findobj(matplotlib.legend.Legend) for text in legend.get_texts()]
+    assert words == [
+        "pre-activations (no line: all 0)", "activations (no line: all 0)", "dL/dz", "dL/dW", "measured"
+    ]  # fmt: skip
 
 
 def test_the_theory_is_drawn_with_the_signal(monkeypatch):

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import pytest
 from fastinit_kernels.activations import activation_address
-from fastinit_kernels.intrinsics import call_at, start_of
+from fastinit_kernels.intrinsics import call_at, pointer_to
 from fastinit_kernels.jit import kernel
 from scipy import special
 
@@ -66,14 +66,14 @@ def root(z):
 
 @kernel(None)
 def call(address, z, value, slope, p):
-    call_at(address, (start_of(z), start_of(value), start_of(slope), np.uint64(z.size), p))
+    call_at(address, (pointer_to(z, 0), pointer_to(value, 0), pointer_to(slope, 0), np.uint64(z.size), p))
 
 
 @kernel(None, parallel=True)
 def call_by_rows(address, z, value, slope, p):
     for i in numba.prange(z.shape[0]):
         n = np.uint64(z.shape[1])
-        call_at(address, (start_of(z[i]), start_of(value[i]), start_of(slope[i]), n, p))
+        call_at(address, (pointer_to(z[i], 0), pointer_to(value[i], 0), pointer_to(slope[i], 0), n, p))
 
 
 def by_address(activation, z, run=call):

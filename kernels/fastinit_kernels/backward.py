@@ -182,7 +182,7 @@ def backward_kernel(dtype: Any) -> Tiled:
         elif kind == MERGE:
             left = t * _BLOCK
             panels = (n_out + width - 1) // width
-            work = np.empty(11 * width, np.float64)
+            work = np.empty(merging.SUMS * width, np.float64)
             merge(
                 partial,
                 left // width * figures * width,
@@ -281,7 +281,7 @@ class Backward:
     def _gradient_blocks(self, layer: Layer) -> int:
         return self.plan.inputs.taps * -(-layer.n_in // merging.BLOCK) * -(-layer.n_out // merging.BLOCK)
 
-    def _program(self, rows: int, last_pass: bool) -> Program:
+    def _program(self, rows: int) -> Program:
         plan, program, last = self.plan, Program(), self.depth - 1
         width, chunks, taps = plan.width, -(-rows // CHUNK), plan.inputs.taps
         n = plan.layers[last].n_out
@@ -313,7 +313,7 @@ class Backward:
         """Run the block of rows that starts at `row`, whose forward pass has just been run."""
         plan = self.plan
         rows = min(plan.block_rows, plan.rows - row)
-        program = self._program(rows, row + rows == plan.rows)
+        program = self._program(rows)
         sizes = plan.sizes.copy()
         sizes[DELTA : STREAM + 2], sizes[WEIGHTS] = self.buffers
         sizes[[ROWS, FIRST_ROW, FIRST_PASS, LAST_PASS]] = rows, row, row == 0, row + rows == plan.rows

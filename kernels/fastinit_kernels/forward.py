@@ -175,7 +175,7 @@ def merge_function(dtype: Any) -> Any:
         padding = 0 if of_weights else rows & 1
         record, length = (weight_records, merging.RECORD) if of_weights else (records, merging.LAYER_RECORD)
         to = (layers[index, RECORD] + start // most + t) * length
-        work = np.empty(11 * width, np.float64)
+        work = np.empty(merging.SUMS * width, np.float64)
         for matrix in range(1 if of_weights else 2):
             merge_block(
                 partial,

@@ -125,16 +125,6 @@ def use_widest_vectors(typingctx: Any) -> tuple[Any, Codegen]:
 
 
 @intrinsic
-def start_of(typingctx: Any, array: Any) -> tuple[Any, Codegen]:
-    """Pointer to the first element of an array."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
-
-    return types.CPointer(array.dtype)(array), codegen
-
-
-@intrinsic
 def borrowed(typingctx: Any, arguments: Any) -> tuple[Any, Codegen]:
     """The same tuple of arrays and numbers, its arrays without their owners.
 

@@ -3,11 +3,11 @@
 A kernel's arithmetic is promised bit for bit, so nothing here allows LLVM to change it: no fastmath, no
 contraction. The order of evaluation is what the source says.
 
-Threads. Every parallel kernel is a `Tiled`: one tile function, compiled once in a plain loop and once over
-Numba's threads, each worker taking the next tile from an atomic counter, so that a slow core does not hold the
-rest up. The tile number alone decides what a tile writes, so both give the same bytes, and `Tiled` may fall back
-to the plain loop whenever threads would be unsafe: in a forked child (OpenMP kills it), or while another Python
-thread is inside Numba's workqueue layer (which aborts the process).
+Threads. Every parallel kernel is a `Tiled`: one tile function in a loop that takes the next tile from an atomic
+counter, so that a slow core does not hold the rest up. The loop is compiled once; it runs alone, or on each of
+Numba's threads. The tile number alone decides what a tile writes, so both give the same bytes, and `Tiled` may run
+the loop alone whenever threads would be unsafe: in a forked child (OpenMP kills it), or while another Python thread
+is inside Numba's workqueue layer (which aborts the process).
 """
 
 import hashlib

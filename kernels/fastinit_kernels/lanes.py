@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
-_I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 # Columns of a panel, the unit of storage of every matrix of the probe: two registers of the widest float32 kind.
 # It is part of the memory layout only; no figure depends on it.

@@ -19,7 +19,6 @@ from .intrinsics import (
     intrinsic,
     pointer_to,
     select,
-    start_of,
     use_widest_vectors,
 )
 from .jit import address, inline, kernel
@@ -147,5 +146,5 @@ def line_address(dtype: Any) -> int:
 @inline
 def draw_line(line: Any, numbers: Any, parameters: Any, s: Any, first: Any, n: Any, scratch: Any) -> None:
     """Call the line function at the address `line`; numbers, parameters and scratch are contiguous arrays."""
-    tables = start_of(numbers), start_of(parameters)
-    call_at(line, (*tables, np.int64(s), np.int64(first), np.int64(n), start_of(scratch)))
+    tables = pointer_to(numbers, 0), pointer_to(parameters, 0)
+    call_at(line, (*tables, np.int64(s), np.int64(first), np.int64(n), pointer_to(scratch, 0)))

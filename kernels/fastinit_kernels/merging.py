@@ -52,7 +52,7 @@ def chan(record: Any, at: Any, count: Any, mean: Any, m2: Any) -> None:
 
 
 # Sums of a block's columns that `merge_columns` leaves, a panel row of float64 each.
-_SUMS = 11
+SUMS = 11
 
 
 @cache
@@ -88,7 +88,7 @@ def merge_columns(dtype: Any) -> Any:
             last_chunk = builder.sub(args[3], one)
             for register in range(width // lanes):
                 start = v.address(partial_start, register * lanes)
-                sums = [d.variable(d.number(0.0)) for _ in range(_SUMS)]
+                sums = [d.variable(d.number(0.0)) for _ in range(SUMS)]
                 sums[2].set(d.number(float("inf")))
                 sums[3].set(d.number(-float("inf")))
                 with counting(builder, zero, args[3]) as c:

@@ -75,7 +75,7 @@ def weight_gradient_function(dtype: Any) -> Any:
                 sums[kept + i] = block[i]
         else:
             partial = np.empty(_BLOCK * figures, real)
-            work = np.empty(11 * width, np.float64)
+            work = np.empty(merging.SUMS * width, np.float64)
             for column in range(0, columns, width):
                 registers = 2 if columns - column > lanes else 1
                 statistics(block, column * _BLOCK, rows, registers, partial, column * figures)
