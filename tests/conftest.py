@@ -1,6 +1,7 @@
 """What several test files share: an interpreter of their own, and the way to import the twin."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,10 @@ import pytest
 
 # `import twin`, `import golden`: pytest's importlib mode leaves this folder out of the path.
 sys.path.insert(0, str(Path(__file__).parent))
+
+# What a shell starts in the background ignores Ctrl-C, and so would the children whose answer to it is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
