@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from fastinit_kernels.jit import kernel
 
 LAYERS = ["omp", "workqueue"]
 
@@ -199,3 +200,24 @@ fi.normal((100_000, 1_000_000, last), seed=1, region=part, out=rows)
     assert child.returncode in (-signal.SIGINT, 1, 130)
     # The target is a second on a free machine; a loaded one may be three times slower.
     assert waited < 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals to oneself differ there")
+def test_ctrl_c_waits_for_the_end_of_a_compilation():
+    class Interrupting:
+        def load_overload(self, signature, target):
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def save_overload(self, signature, result): ...
+
+    @kernel(None)
+    def successor(x):
+        return x + 1
+
+    successor._cache = Interrupting()
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        successor(1)
+    assert len(successor.signatures) == 1
+    assert successor(1) == 2
+    assert signal.getsignal(signal.SIGINT) is handler

@@ -13,11 +13,13 @@ is inside Numba's workqueue layer (which aborts the process).
 import hashlib
 import os
 import pickle
+import signal
 import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,6 +85,27 @@ def inline(function: F) -> F:
     )(function)
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Answer Ctrl-C at the end only.
+
+    Raised in the middle of a compilation, an interrupt is lost in a callback of LLVM's, or leaves it memory that is
+    freed twice, which ends the process.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    received: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if received:
+            handler(*received[-1])
+
+
 def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
     """Compile a function that Python calls, without the interpreter's lock.
 
@@ -98,6 +121,13 @@ def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
         dispatcher = numba.njit(nogil=True, parallel=parallel, **_OPTIONS)(function)
         if name is not None:
             dispatcher._cache = _Store(name)
+        compile_now = dispatcher.compile
+
+        def compile_whole(signature: Any) -> Any:
+            with _interrupts_held():
+                return compile_now(signature)
+
+        dispatcher.compile = compile_whole
         return dispatcher  # type: ignore[no-any-return]
 
     return compile_lazily
