@@ -6,7 +6,8 @@ with g_l = dL/da_l, g_L the cotangent, and N the way back through the normalisat
 W_l, row runs turned on the way.
 """
 
-from functools import cache
+from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,7 @@ from .images import operand_function, pack_images_function, product_function, ta
 from .intrinsics import stack_array
 from .jit import Tiled, inline
 from .lanes import lanes_of, panel_width
-from .normalize import unnormalize_function
-from .plan import (
+from .layout import (
     DELTA,
     FIRST_PASS,
     FIRST_ROW,
@@ -42,10 +42,12 @@ from .plan import (
     WEIGHT,
     WEIGHTS,
     ZERO_ROW,
-    Layer,
-    Plan,
+    Layout,
+    Room,
     padded_columns,
 )
+from .normalize import unnormalize_function
+from .plan import Plan
 from .schedule import Program, enter, leave
 from .sources import BLOCK_COLUMNS, Source, pack_transposed_function
 from .weight_gradient import DELTA_RECORD, weight_gradient_function
@@ -258,72 +260,28 @@ class Backward:
     """
 
     def __init__(self, plan: Plan, depth: int, cotangent: Source) -> None:
-        self.plan, self.depth, self.cotangent = plan, depth, cotangent
-        dtype, width, taps, layers = plan.dtype, plan.width, plan.inputs.taps, plan.layers[:depth]
-        self.columns = [plan.fitting(taps * layer.n_out, layer.n_in) for layer in layers]
-        widest = max(padded_columns(layer.n_out, width) for layer in layers)
-        weights = max(
-            taps * (layer.n_out | 1) * padded_columns(c, width) for layer, c in zip(layers, self.columns, strict=True)
-        )
-        plain = not any(layer.normalize or layer.branch_scale is not None for layer in layers)
-        deltas, drawn = plan.take([widest * plan.padded_rows] * 2), plan.take([weights])[0]
-        # In a plain stack g_l is but a product on the way to delta_l and takes no room of its own.
-        streams = deltas if plain else plan.take([widest * plan.padded_rows] * 2)
-        self.buffers = [*deltas, *streams], drawn
-        plan.grow()
-        self.partial = np.empty(plan.chunks * widest * moments.VALUE_ROWS, dtype)
-        blocks = np.array([[-(-n.n_out // _BLOCK), self._gradient_blocks(n)] for n in layers])
-        self.ends = np.cumsum(blocks, axis=0)
-        self.places = self.ends - blocks
-        self.records, self.weight_records = (merging.empty_records(int(n), merging.RECORD) for n in self.ends[-1])
-        self.sums = np.empty(0 if plan.block_rows == plan.rows else int(self.ends[-1, 1]) * _BLOCK**2, dtype)
-
-    def _gradient_blocks(self, layer: Layer) -> int:
-        return self.plan.inputs.taps * -(-layer.n_in // merging.BLOCK) * -(-layer.n_out // merging.BLOCK)
-
-    def _program(self, rows: int) -> Program:
-        plan, program, last = self.plan, Program(), self.depth - 1
-        width, chunks, taps = plan.width, -(-rows // CHUNK), plan.inputs.taps
-        n = plan.layers[last].n_out
-        program.add(COTANGENT, last, chunks * -(-n // BLOCK_COLUMNS))
-        program.barrier()
-        program.add(SCALE, last, plan.panel_tasks(rows, n), 0, n)
-        program.barrier()
-        for index in range(last, -1, -1):
-            layer = plan.layers[index]
-            program.add(MERGE, index, -(-layer.n_out // merging.BLOCK))
-            program.add(WEIGHT_GRADIENT, index, self._gradient_blocks(layer))
-            if index == 0:
-                break
-            for start in range(0, layer.n_in, self.columns[index]):
-                stop = min(layer.n_in, start + self.columns[index])
-                panels = -(-(stop - start) // width)
-                program.add(DRAW, index, panels * taps * -(-layer.n_out // _TURNED_COLUMNS), start, stop)
-                program.barrier()
-                program.add(BACK, index, plan.panel_tasks(rows, stop - start), start, stop)
-                program.barrier()
-            if layer.normalize:
-                program.add(UNNORMALIZE, index, chunks)
-                program.barrier()
-                program.add(SCALE, index - 1, plan.panel_tasks(rows, layer.n_in), 0, layer.n_in)
-                program.barrier()
-        return program
+        self.plan, self.cotangent = plan, cotangent
+        layout = self.layout = _layout(plan.layout, depth)
+        plan.grow(layout.elements)
+        self.partial = np.empty(layout.partial, plan.dtype)
+        self.records, self.weight_records = (merging.empty_records(int(n), merging.RECORD) for n in layout.ends[-1])
+        self.sums = np.empty(layout.sums, plan.dtype)
 
     def run(self, row: int) -> None:
         """Run the block of rows that starts at `row`, whose forward pass has just been run."""
-        plan = self.plan
-        rows = min(plan.block_rows, plan.rows - row)
-        program = self._program(rows)
+        plan, layout, forward = self.plan, self.layout, self.plan.layout
+        rows = min(forward.block_rows, forward.rows - row)
+        tasks, phases = _program(layout, rows)
         sizes = plan.sizes.copy()
-        sizes[DELTA : STREAM + 2], sizes[WEIGHTS] = self.buffers
-        sizes[[ROWS, FIRST_ROW, FIRST_PASS, LAST_PASS]] = rows, row, row == 0, row + rows == plan.rows
+        sizes[DELTA : STREAM + 2], sizes[WEIGHTS] = layout.matrices, layout.weights
+        sizes[[ROWS, FIRST_ROW, FIRST_PASS, LAST_PASS]] = rows, row, row == 0, row + rows == forward.rows
         backward_kernel(plan.dtype.type)(
-            program.tasks,
-            2 * plan.work(),
-            program.table(),
+            tasks,
+            2 * forward.work,
+            phases,
             np.zeros(1, np.int64),
-            plan.table,
-            self.places,
+            forward.table,
+            layout.places,
             sizes,
             *plan.source_tables(self.cotangent),
             plan.memory,
@@ -335,4 +293,70 @@ class Backward:
 
     def figures(self) -> dict[str, NDArray[Any]]:
         """The gradients' figures, one entry a layer."""
-        return gradient_figures(self.records, self.weight_records, self.ends)
+        return gradient_figures(self.records, self.weight_records, self.layout.ends)
+
+
+class BackwardLayout:
+    """The places of a backward pass from a layer down, behind those of the forward pass."""
+
+    def __init__(self, forward: Layout, depth: int) -> None:
+        self.forward, self.depth = forward, depth
+        width, taps, shape = forward.width, forward.taps, forward.shape
+        pairs = list(pairwise(forward.widths[: depth + 1]))
+        self.columns = [forward.fitting(taps * n_out, n_in) for n_in, n_out in pairs]
+        widest = max(padded_columns(n_out, width) for _, n_out in pairs)
+        weights = max(
+            taps * (n_out | 1) * padded_columns(c, width) for (_, n_out), c in zip(pairs, self.columns, strict=True)
+        )
+        room = Room(forward.elements)
+        deltas, self.weights = room.take([widest * forward.padded_rows] * 2), room.take([weights])[0]
+        # In a plain stack g_l is but a product on the way to delta_l and takes no room of its own.
+        plain = not any(shape.skips[:depth]) and not any(shape.normalize[:depth])
+        streams = deltas if plain else room.take([widest * forward.padded_rows] * 2)
+        self.matrices = [*deltas, *streams]
+        self.elements = room.elements
+        self.partial = forward.chunks * widest * moments.VALUE_ROWS
+        blocks = np.array([[-(-n_out // merging.BLOCK), self.gradient_blocks(n_in, n_out)] for n_in, n_out in pairs])
+        self.ends = np.cumsum(blocks, axis=0)
+        self.places = self.ends - blocks
+        self.sums = 0 if forward.block_rows == forward.rows else int(self.ends[-1, 1]) * merging.BLOCK**2
+
+    def gradient_blocks(self, n_in: int, n_out: int) -> int:
+        """Tasks of a layer's dW."""
+        return self.forward.taps * -(-n_in // merging.BLOCK) * -(-n_out // merging.BLOCK)
+
+
+@lru_cache(maxsize=64)
+def _layout(forward: Layout, depth: int) -> BackwardLayout:
+    return BackwardLayout(forward, depth)
+
+
+@lru_cache(maxsize=64)
+def _program(layout: BackwardLayout, rows: int) -> tuple[int, Any]:
+    """Tasks of a block of rows, and the table of their phases."""
+    forward, last, chunks = layout.forward, layout.depth - 1, -(-rows // CHUNK)
+    program = Program()
+    n = forward.widths[layout.depth]
+    program.add(COTANGENT, last, chunks * -(-n // BLOCK_COLUMNS))
+    program.barrier()
+    program.add(SCALE, last, forward.panel_tasks(rows, n), 0, n)
+    program.barrier()
+    for index in range(last, -1, -1):
+        n_in, n_out = forward.widths[index : index + 2]
+        program.add(MERGE, index, -(-n_out // merging.BLOCK))
+        program.add(WEIGHT_GRADIENT, index, layout.gradient_blocks(n_in, n_out))
+        if index == 0:
+            break
+        for start in range(0, n_in, layout.columns[index]):
+            stop = min(n_in, start + layout.columns[index])
+            panels = -(-(stop - start) // forward.width)
+            program.add(DRAW, index, panels * forward.taps * -(-n_out // _TURNED_COLUMNS), start, stop)
+            program.barrier()
+            program.add(BACK, index, forward.panel_tasks(rows, stop - start), start, stop)
+            program.barrier()
+        if forward.shape.normalize[index]:
+            program.add(UNNORMALIZE, index, chunks)
+            program.barrier()
+            program.add(SCALE, index - 1, forward.panel_tasks(rows, n_in), 0, n_in)
+            program.barrier()
+    return program.tasks, program.table()

@@ -11,7 +11,7 @@ from .histogram import histogram_function
 from .intrinsics import call_at, fma, pointer_to, stack_array
 from .jit import inline
 from .lanes import lanes_of, panel_width
-from .plan import (
+from .layout import (
     A_IN,
     A_OUT,
     ACTIVATION_ADDRESS,

@@ -9,38 +9,40 @@ from numpy.typing import NDArray
 from . import merging
 from .plan import Plan
 
+_Z = merging.Z_RECORD
 GRADIENTS = ("gradient_std", "weight_gradient_std", "gradient_zero")
 
 
 def forward_figures(plan: Plan) -> dict[str, NDArray[Any]]:
     """All that the forward pass measures."""
-    depth = len(plan.layers)
-    records, weights = np.empty((depth, merging.LAYER_RECORD)), np.empty((depth, merging.RECORD))
-    merging.combine(plan.records, plan.record, records)
-    merging.combine(plan.weight_records, plan.record, weights)
-    histogram = plan.histogram.sum(axis=0).reshape(depth, -1)
-    saturable = np.array([not np.isnan(layer.saturation[0]) for layer in plan.layers])
+    layout = plan.layout
+    records = _combined(plan.records, layout.record, merging.LAYER_RECORD)
+    weights = _combined(plan.weight_records, layout.record, merging.RECORD)
+    histogram = plan.histogram.sum(axis=0).reshape(layout.depth, -1)
+    widths = np.array(layout.widths)
     with np.errstate(all="ignore"):
-        a_std, z_std, w_std = (std(table) for table in (records, records[:, merging.Z_RECORD :], weights))
-        some, z_count = records[:, merging.COUNT], records[:, merging.Z_RECORD + merging.COUNT]
-        z_mean = records[:, merging.Z_RECORD + merging.MEAN]
-        elements = np.array([plan.rows * layer.n_out for layer in plan.layers])
-        fan_in = np.array([plan.inputs.taps * layer.n_in for layer in plan.layers])
+        some, z_some, z_mean = records[merging.COUNT], records[_Z + merging.COUNT], records[_Z + merging.MEAN]
+        z_std, w_std = std(records[_Z:]), std(weights)
+        saturable = not np.isnan(plan.layers[0].saturation[0])  # one activation has one rule
+        # Rows 2m and 2m + 1 are neighbours in one image, where images have no partners.
+        pairs = layout.batch.side == 1 or layout.batch.together == 2
         return {
-            "mean": np.where(some > 0, records[:, merging.MEAN], np.nan),
-            "std": a_std,
-            "min": np.where(some > 0, records[:, merging.MINIMUM], np.nan),
-            "max": np.where(some > 0, records[:, merging.MAXIMUM], np.nan),
-            "preactivation_mean": np.where(z_count > 0, z_mean, np.nan),
+            "mean": records[merging.MEAN],
+            "std": std(records),
+            "min": records[merging.MINIMUM],
+            "max": records[merging.MAXIMUM],
+            "preactivation_mean": z_mean,
             "preactivation_std": z_std,
             "q": z_std**2 + z_mean**2,
-            "saturated": np.where(saturable, records[:, merging.SATURATED_COUNT] / some, np.nan),
-            "zero": records[:, merging.ZEROS] / some,
-            "dead": _by_layer(_dead, plan.zeros == plan.rows, plan.units),
-            "nonfinite": elements - some,
-            "distinct": _by_layer(_distinct, plan.hashes, plan.units),
-            "correlation": _correlation(plan, records),
-            "chi": records[:, merging.SLOPE_SUM] / z_count * fan_in * w_std**2,
+            "saturated": records[merging.SATURATED_COUNT] / some if saturable else np.full(layout.depth, np.nan),
+            "zero": records[merging.ZEROS] / some,
+            "dead": _by_layer(_dead, plan.zeros == layout.rows, layout.units),
+            "nonfinite": layout.rows * widths[1:] - some,
+            "distinct": _by_layer(_distinct, plan.hashes, layout.units),
+            "correlation": (
+                records[merging.PAIR_SUM] / records[merging.PAIR_SQUARE_SUM] if pairs else np.full(layout.depth, np.nan)
+            ),
+            "chi": records[merging.SLOPE_SUM] / z_some * (layout.taps * widths[:-1]) * w_std**2,
             "weight_std": w_std,
             "histogram": histogram[:, :-3].copy(),
             "underflow": histogram[:, -1].copy(),
@@ -48,10 +50,16 @@ def forward_figures(plan: Plan) -> dict[str, NDArray[Any]]:
         }
 
 
-def _correlation(plan: Plan, records: NDArray[Any]) -> NDArray[Any]:
-    if plan.inputs.side > 1 and plan.inputs.together == 1:
-        return np.full(len(records), np.nan)  # rows 2m and 2m + 1 are neighbours in one image
-    return np.asarray(records[:, merging.PAIR_SUM] / records[:, merging.PAIR_SQUARE_SUM])
+def _combined(records: NDArray[Any], starts: NDArray[np.int64], length: int) -> NDArray[Any]:
+    """Merge each layer's records: one row a number of the record, one column a layer, NaN where nothing was counted."""
+    table = np.empty((len(starts) - 1, length))
+    merging.combine(records, starts, table)
+    columns = np.ascontiguousarray(table.T)
+    for at in range(0, length - merging.RECORD + 1, merging.RECORD):
+        nothing = columns[at + merging.COUNT] == 0
+        if nothing.any():
+            columns[at + merging.MEAN : at + merging.MAXIMUM + 1, nothing] = np.nan
+    return columns
 
 
 def _by_layer(figure: Any, values: NDArray[Any], starts: NDArray[Any]) -> NDArray[Any]:
@@ -72,19 +80,19 @@ def _distinct(hashes: NDArray[Any]) -> Any:
 
 
 def std(records: NDArray[Any]) -> NDArray[Any]:
-    """Return the standard deviations of records, NaN where nothing was counted."""
-    count = records[:, merging.COUNT]
-    return np.where(count > 0, np.sqrt(records[:, merging.M2] / count), np.nan)
+    """Return the standard deviations of records, one a column."""
+    return np.asarray(np.sqrt(records[merging.M2] / records[merging.COUNT]))
 
 
 def gradient_figures(records: NDArray[Any], weight_records: NDArray[Any], ends: NDArray[np.int64]) -> dict[str, Any]:
     """What the backward pass measures; `ends`: where each layer's records of either kind end."""
-    merged = np.empty((2, len(ends), merging.RECORD))
-    for out, flat, end in zip(merged, (records, weight_records), ends.T, strict=True):
-        merging.combine(flat, np.concatenate([[0], end]), out)
+    delta, weights = (
+        _combined(flat, np.concatenate([[0], end]), merging.RECORD)
+        for flat, end in zip((records, weight_records), ends.T, strict=True)
+    )
     with np.errstate(all="ignore"):
         return {
-            "gradient_std": std(merged[0]),
-            "weight_gradient_std": std(merged[1]),
-            "gradient_zero": merged[0][:, merging.ZEROS] / merged[0][:, merging.COUNT],
+            "gradient_std": std(delta),
+            "weight_gradient_std": std(weights),
+            "gradient_zero": delta[merging.ZEROS] / delta[merging.COUNT],
         }

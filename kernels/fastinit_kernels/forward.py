@@ -8,7 +8,8 @@ layer l - 1 are merged. Then each chunk of rows meets each panel: the product is
 applied and every figure taken while the tile is in L1.
 """
 
-from functools import cache
+from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,7 @@ from .images import operand_function, pack_images_function, product_function, ta
 from .intrinsics import fma, stack_array
 from .jit import Tiled, inline
 from .lanes import panel_width
-from .normalize import normalize_function
-from .plan import (
+from .layout import (
     A_IN,
     BIAS_SOURCE,
     BIASES,
@@ -43,8 +43,10 @@ from .plan import (
     WEIGHT,
     WEIGHT_PARTIAL,
     WEIGHTS,
-    Plan,
+    Layout,
 )
+from .normalize import normalize_function
+from .plan import Plan
 from .schedule import Program, enter, leave
 from .sources import BLOCK_COLUMNS, blocks
 
@@ -309,44 +311,45 @@ def forward_kernel(dtype: Any) -> Tiled:
     return Tiled(f"forward-{np.dtype(dtype).name}", task, flush=True)
 
 
-def _program(plan: Plan, rows: int, first_pass: bool) -> Program:
-    """The phases of a block of rows."""
-    chunks, taps = -(-rows // CHUNK), plan.inputs.taps
+@lru_cache(maxsize=64)
+def _program(layout: Layout, rows: int, first_pass: bool) -> tuple[int, Any]:
+    """Tasks of a block of rows, and the table of their phases."""
+    shape, widths, chunks = layout.shape, layout.widths, -(-rows // CHUNK)
     program = Program()
-    n_in = plan.layers[0].n_in
-    program.add(INPUT, 0, chunks * -(-n_in // BLOCK_COLUMNS), 0, n_in)
-    for index, layer in enumerate(plan.layers):
-        if layer.normalize:
+    program.add(INPUT, 0, chunks * -(-widths[0] // BLOCK_COLUMNS), 0, widths[0])
+    for index, (n_in, n_out) in enumerate(pairwise(widths)):
+        if shape.normalize[index]:
             if index == 0:  # the signals of later layers stand complete after the last barrier
                 program.barrier()
             program.add(NORMALIZE_ROWS, index, chunks)
-        for start in range(0, layer.n_out, plan.columns[index]):
-            stop = min(layer.n_out, start + plan.columns[index])
-            down, across = blocks(taps * layer.n_in, stop - start)
+        for start in range(0, n_out, layout.columns[index]):
+            stop = min(n_out, start + layout.columns[index])
+            down, across = blocks(layout.taps * n_in, stop - start)
             program.add(DRAW, index, down * across, start, stop)
             if start == 0:
-                program.add(BIAS, index, -(-layer.n_out // BLOCK_COLUMNS), 0, layer.n_out)
+                program.add(BIAS, index, -(-n_out // BLOCK_COLUMNS), 0, n_out)
             program.barrier()
-            program.add(MULTIPLY, index, plan.panel_tasks(rows, stop - start), start, stop)
+            program.add(MULTIPLY, index, layout.panel_tasks(rows, stop - start), start, stop)
             if first_pass:
                 program.add(MERGE_WEIGHTS, index, -(-(stop - start) // merging.BLOCK), start, stop)
             program.barrier()
-        program.add(MERGE, index, -(-layer.n_out // merging.BLOCK), 0, layer.n_out)
-    return program
+        program.add(MERGE, index, -(-n_out // merging.BLOCK), 0, n_out)
+    return program.tasks, program.table()
 
 
 def run(plan: Plan, row: int) -> None:
     """Run the block of rows that starts at `row`."""
-    rows = min(plan.block_rows, plan.rows - row)
-    program = _program(plan, rows, row == 0)
+    layout = plan.layout
+    rows = min(layout.block_rows, layout.rows - row)
+    tasks, phases = _program(layout, rows, row == 0)
     plan.sizes[[ROWS, FIRST_ROW, FIRST_PASS]] = rows, row, row == 0
     bits = np.uint32 if plan.dtype.itemsize == 4 else np.uint64
     forward_kernel(plan.dtype.type)(
-        program.tasks,
-        plan.work(),
-        program.table(),
+        tasks,
+        layout.work,
+        phases,
         np.zeros(1, np.int64),
-        plan.table,
+        layout.table,
         plan.reals,
         plan.sizes,
         *plan.source_tables(),

@@ -13,7 +13,7 @@ from .gemm import CHUNK, multiply_function
 from .intrinsics import pointer_to
 from .jit import inline
 from .lanes import panel_width
-from .plan import KERNEL, LINE_ADDRESS, POSITIONS, SIDE, TOGETHER
+from .layout import KERNEL, LINE_ADDRESS, POSITIONS, SIDE, TOGETHER
 from .sources import pack_function
 
 

@@ -61,13 +61,9 @@ def run(
     cotangents = cotangents or {}
     if block_rows is None:
         block_rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, bool(cotangents))
-    plan = Plan(activation, layers, inputs, bins, dtype, inputs.blocks(block_rows), bool(cotangents))
-    start = plan.elements
-    passes = {}
-    for depth, cotangent in cotangents.items():
-        plan.elements = start  # one pass runs after the other, in the same room
-        passes[depth] = Backward(plan, depth, cotangent)
-    for row in range(0, plan.rows, plan.block_rows):
+    plan = Plan(activation, layers, inputs, bins, dtype, inputs.shape.blocks(block_rows), bool(cotangents))
+    passes = {depth: Backward(plan, depth, cotangent) for depth, cotangent in cotangents.items()}
+    for row in range(0, plan.layout.rows, plan.layout.block_rows):
         forward.run(plan, row)
         for backward in passes.values():
             backward.run(row)
@@ -85,7 +81,7 @@ def _fitting_rows(layers: Sequence[Layer], inputs: Inputs, itemsize: int, keep: 
     normalized = any(layer.normalize for layer in layers)
     # A backward pass needs each layer's operand and slopes; without one, two signals take turns.
     row = itemsize * (2 * sum(widths) if keep else (3 if normalized else 2) * max(widths))
-    rows = inputs.batch * inputs.positions
+    rows = inputs.shape.rows
     # The sums of dW that must then stay from block to block.
-    gradients = itemsize * inputs.taps * sum(n * m for n, m in pairwise(widths)) if keep else 0
+    gradients = itemsize * inputs.shape.taps * sum(n * m for n, m in pairwise(widths)) if keep else 0
     return rows if rows * row <= ACTIVATION_BUDGET + gradients else ACTIVATION_BUDGET // row

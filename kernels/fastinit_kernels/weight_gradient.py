@@ -11,7 +11,7 @@ from .images import gather_function, taps_of
 from .intrinsics import pointer_to, stack_array
 from .jit import inline
 from .lanes import lanes_of, panel_width
-from .plan import DELTA, FIRST_PASS, LAST_PASS, N_IN, N_OUT, OPERAND, PADDED_ROWS, ROWS, ZERO_ROW
+from .layout import DELTA, FIRST_PASS, LAST_PASS, N_IN, N_OUT, OPERAND, PADDED_ROWS, ROWS, ZERO_ROW
 
 # Columns of a layer's row of places: first record of delta_l, and of dW_l.
 DELTA_RECORD, WEIGHT_RECORD = range(2)

@@ -1,0 +1,227 @@
+"""Where everything is that a launch of the probe reads: the buffers' places, and the tables that the kernels index.
+
+Every matrix of activations is stored in panels of `panel_width` columns (see `gemm`), one row an example; of images,
+one row a position and one column a channel, the two images of a pair interleaved, so that rows (2m, 2m + 1) are the
+same position of two inputs.
+
+All of it follows from a network's shape, so the points of a sweep over seeds or scales share one layout.
+"""
+
+import math
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import merging, moments
+from .gemm import CHUNK
+from .lanes import panel_width
+from .lines import GROUP, LINE, line_address
+from .sources import BLOCK_COLUMNS
+
+# Bytes of drawn weights that exist at a time.
+WEIGHT_BUDGET = 1 << 24
+
+# A task's scratch line: as long as the longest run, and a group at either end.
+SCRATCH = LINE + 2 * GROUP
+
+# Rows of a buffer come in multiples of this, so that every tile fits in whole.
+_ROW_MULTIPLE = 24
+
+# Columns of the table of layers. A_IN and A_OUT: the signal that enters and leaves; OPERAND: what meets W, A_IN or
+# its normalised rows; INVERSES: 1 / std of the rows; -1 where there is none.
+(N_IN, N_OUT, A_IN, A_OUT, OPERAND, INVERSES, SLOPES, WEIGHT, BIAS_SOURCE, HISTOGRAM, UNIT, RECORD, SKIP, NORMALIZE) = (
+    range(14)
+)
+_COLUMNS = 14
+RMS_NORM, LAYER_NORM = 1, 2
+_NORMALIZATIONS = {None: 0, "rms": RMS_NORM, "layer": LAYER_NORM}
+
+# Columns of the table of a layer's real numbers: phi's parameter, saturation limits, the histogram's range and bins
+# a unit, the factor on the branch beside a skip, and c and sqrt(1 - c^2) for input pairs of correlation c.
+PARAMETER, LOW, HIGH, FROM, TO, BINS_A_UNIT, BRANCH, LIKE, FRESH = range(9)
+
+# The sizes of a launch. Two places each for the gradients by z and by a, taken in turn by the layers' parity.
+(
+    ROWS, FIRST_ROW, PADDED_ROWS, FIRST_PASS, LAST_PASS, BINS, POSITIONS, TOGETHER, SIDE, KERNEL, LINE_ADDRESS,
+    ACTIVATION_ADDRESS, WEIGHTS, BIASES, WEIGHT_PARTIAL, ZERO_ROW, COPIES,
+) = range(17)  # fmt: skip
+DELTA, STREAM = 17, 19
+_SIZES = 21
+
+# Copies of the histograms' counters: two threads that add to one at the same time wait for each other.
+_COPIES, _FEW_COUNTERS = 8, 1 << 20
+
+
+class Batch(NamedTuple):
+    """Inputs of a network: how many, the side of square images (1: no images) and of the kernels that meet them."""
+
+    inputs: int
+    side: int = 1
+    kernel: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of the operands: inputs, or positions of all images."""
+        return self.inputs * self.side**2
+
+    @property
+    def together(self) -> int:
+        """Images whose rows are interleaved: pairs, if all have a partner."""
+        return 2 if self.side > 1 and self.inputs % 2 == 0 else 1
+
+    @property
+    def taps(self) -> int:
+        """Positions that a kernel reads."""
+        return self.kernel**2
+
+    def blocks(self, most: int) -> int:
+        """Rows that go through the network together: all, or whole chunks of whole groups of images, about `most`."""
+        unit = math.lcm(CHUNK, self.side**2 * self.together) if self.side > 1 else CHUNK
+        return self.rows if self.rows <= most else min(self.rows, max(1, most // unit) * unit)
+
+
+class Shape(NamedTuple):
+    """What a layout follows from.
+
+    Parameters
+    ----------
+    batch
+        The inputs.
+    widths
+        Units (of images: channels) of the input and of each layer.
+    skips, normalize
+        Whether each layer has a skip, and how it normalises its input.
+    bins
+        Of each histogram.
+    dtype
+        The compute type's name.
+    block_rows
+        Rows that go through the network together.
+    keep
+        What a backward pass needs stays.
+    """
+
+    batch: Batch
+    widths: tuple[int, ...]
+    skips: tuple[bool, ...]
+    normalize: tuple[str | None, ...]
+    bins: int
+    dtype: str
+    block_rows: int
+    keep: bool
+
+
+class Room:
+    """Gives away places in one array of numbers."""
+
+    def __init__(self, elements: int = 0) -> None:
+        self.elements = elements
+
+    def take(self, sizes: Any) -> Any:
+        """Places of buffers of so many numbers each."""
+        ends = self.elements + np.cumsum(sizes)
+        self.elements = int(ends[-1])
+        return ends - sizes
+
+
+def padded_columns(columns: int, width: int) -> int:
+    """Columns of whole panels."""
+    return -(-columns // width) * width
+
+
+def layout_of(shape: Shape) -> "Layout":
+    """Return the layout of that shape."""
+    return _layout(shape, WEIGHT_BUDGET)
+
+
+@lru_cache(maxsize=64)
+def _layout(shape: Shape, budget: int) -> "Layout":
+    return Layout(shape, budget)
+
+
+class Layout:
+    """Places and tables of the passes over blocks of rows; nothing here is written to."""
+
+    def __init__(self, shape: Shape, budget: int) -> None:
+        self.shape, self.budget = shape, budget
+        self.dtype: Any = np.dtype(shape.dtype)
+        self.batch, self.widths, self.depth = shape.batch, shape.widths, len(shape.widths) - 1
+        self.rows, self.block_rows, self.taps = shape.batch.rows, shape.block_rows, shape.batch.taps
+        self.width = panel_width(self.dtype.type)
+        self.chunks = -(-self.block_rows // CHUNK)
+        self.padded_rows = -(-self.block_rows // _ROW_MULTIPLE) * _ROW_MULTIPLE
+        self.columns = [self.fitting(self.taps * n, m) for n, m in pairwise(self.widths)]
+        # First record and first unit of each layer, and the end.
+        self.record = np.concatenate([[0], np.cumsum([-(-n // merging.BLOCK) for n in self.widths[1:]])])
+        self.units = np.concatenate([[0], np.cumsum(self.widths[1:])])
+        self.counters = self.depth * (shape.bins + 3)
+        self.copies = _COPIES if self.counters < _FEW_COUNTERS else 1
+        # About how many elementary steps a layer takes on average: between two layers the threads must meet.
+        rows = self.block_rows
+        steps = sum((self.taps * n * (rows // 32 + 2) + 3 * rows) * m for n, m in pairwise(self.widths))
+        self.work = steps // self.depth
+        self.sizes = np.zeros(_SIZES, np.int64)
+        room = Room()
+        self._place(room)
+        self.elements = room.elements
+        self._fill_sizes()
+        self._fill_table()
+
+    def _place(self, room: Room) -> None:
+        """Give every buffer its place in memory."""
+        keep = self.shape.keep
+        panels = np.array([padded_columns(n, self.width) for n in self.widths]) * self.padded_rows
+        normalized = [how is not None for how in self.shape.normalize]
+        # A backward pass reads each layer's operand and slopes; whatever else there is takes turns in two buffers.
+        kept = keep and not all(normalized)
+        self.signals = room.take(panels) if kept else room.take([panels.max()] * 2)[np.arange(self.depth + 1) % 2]
+        self.operands = self.signals[:-1].copy()
+        if any(normalized):
+            sizes = np.where(normalized, panels[:-1], 0)
+            own = room.take(sizes) if keep else np.full(self.depth, room.take([sizes.max()])[0])
+            self.operands[normalized] = own[normalized]
+        self.inverses = room.take(np.where(normalized, self.padded_rows, 0))
+        self.slopes = room.take(panels[1:]) if keep else np.full(self.depth, -1)
+        weights = [
+            (self.taps * n | 1) * padded_columns(c, self.width)
+            for n, c in zip(self.widths[:-1], self.columns, strict=True)
+        ]
+        biases = max(padded_columns(n, BLOCK_COLUMNS) for n in self.widths[1:])
+        self.sizes[[WEIGHTS, BIASES, ZERO_ROW]] = room.take([max(weights), biases, self.width])
+
+    def _fill_sizes(self) -> None:
+        sizes, batch = self.sizes, self.batch
+        layer_partial = self.chunks * padded_columns(max(self.widths[1:]), self.width) * moments.LAYER_ROWS
+        weight_partial = max(
+            -(-self.taps * n // CHUNK) * padded_columns(c, self.width)
+            for n, c in zip(self.widths[:-1], self.columns, strict=True)
+        )
+        self.partial = layer_partial + weight_partial * moments.VALUE_ROWS
+        sizes[[PADDED_ROWS, BINS, WEIGHT_PARTIAL]] = self.padded_rows, self.shape.bins, layer_partial
+        # Without images all rows are as one image's: they follow each other as they are.
+        sizes[POSITIONS] = batch.side**2 if batch.side > 1 else self.rows
+        sizes[[TOGETHER, SIDE, KERNEL, COPIES]] = batch.together, batch.side, batch.kernel, self.copies
+        sizes[LINE_ADDRESS] = line_address(self.dtype.type)
+
+    def _fill_table(self) -> None:
+        every = np.arange(self.depth)
+        table = self.table = np.empty((self.depth, _COLUMNS), np.int64)
+        table[:, N_IN], table[:, N_OUT] = self.widths[:-1], self.widths[1:]
+        table[:, A_IN], table[:, A_OUT] = self.signals[:-1], self.signals[1:]
+        table[:, OPERAND], table[:, INVERSES], table[:, SLOPES] = self.operands, self.inverses, self.slopes
+        table[:, WEIGHT], table[:, BIAS_SOURCE] = 2 * every + 1, 2 * every + 2
+        table[:, HISTOGRAM] = every * (self.shape.bins + 3)
+        table[:, UNIT], table[:, RECORD] = self.units[:-1], self.record[:-1]
+        table[:, SKIP] = self.shape.skips
+        table[:, NORMALIZE] = [_NORMALIZATIONS[how] for how in self.shape.normalize]
+
+    def fitting(self, rows: int, columns: int) -> int:
+        """Columns of a matrix of that shape drawn at a time."""
+        fitting = self.budget // (rows * self.dtype.itemsize) // BLOCK_COLUMNS * BLOCK_COLUMNS
+        return int(min(columns, max(BLOCK_COLUMNS, fitting)))
+
+    def panel_tasks(self, rows: int, columns: int) -> int:
+        """Tasks of chunks of rows by panels of columns; of a convolution a chunk's patches meet them all."""
+        return -(-rows // CHUNK) * (1 if self.taps > 1 else -(-columns // self.width))
