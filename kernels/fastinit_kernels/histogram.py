@@ -117,17 +117,11 @@ def _planes_function(dtype: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             v = Vectors(builder, dtype, lanes)
             pointer = data_pointer(context, builder, signature.args[0], args[0], args[1])
-            rows, columns, bins, to = args[2], args[3], args[7], args[8]
+            rows, bins, to = args[2], args[7], args[8]
             low, high, unit = (v.broadcast(x) for x in args[4:7])
             top = v.broadcast(builder.sitofp(builder.sub(bins, ir.Constant(_I64, 1)), v.scalar))
             one, none = v.pattern(1), v.pattern(0)
-
-            def is_column(register: int) -> Any:
-                numbers = [ir.Constant(v.scalar, float(register * lanes + lane)) for lane in range(lanes)]
-                number = Lanes(v, ir.Constant(v.float_type, numbers))
-                return (number < v.broadcast(builder.sitofp(columns, v.scalar))).value
-
-            panel = [is_column(register) for register in registers]
+            panel = [_is_column(v, register, args[3]).value for register in registers]
 
             def word(row: Any, register: int) -> Lanes:
                 index = builder.add(builder.mul(row, ir.Constant(_I64, width)), ir.Constant(_I64, register * lanes))
@@ -161,6 +155,44 @@ def _planes_function(dtype: Any) -> Any:
     return count_word
 
 
+def _is_column(v: Vectors, register: int, columns: Any) -> Lanes:
+    """The mask of a panel's register whose lanes are among the first columns."""
+    numbers = [ir.Constant(v.scalar, float(register * v.lanes + lane)) for lane in range(v.lanes)]
+    return Lanes(v, ir.Constant(v.float_type, numbers)) < v.broadcast(v.builder.sitofp(columns, v.scalar))
+
+
+@cache
+def _outside_function(dtype: Any) -> Any:
+    """`outside(a, at, rows, columns, high, to)`: a lane's finite elements above high, and those not finite, at `to`."""
+    lanes, width = lanes_of(dtype), panel_width(dtype)
+
+    @intrinsic
+    def outside(
+        typingctx: Any, a: Any, at: Any, rows: Any, columns: Any, high: Any, to: Any
+    ) -> tuple[Any, Codegen]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            v = Vectors(builder, dtype, lanes)
+            pointer = data_pointer(context, builder, signature.args[0], args[0], args[1])
+            high, none, one = v.broadcast(args[4]), v.number(0.0), v.number(1.0)
+            above, bad = v.variable(none), v.variable(none)
+            for register in range(width // lanes):
+                start, unit = v.address(pointer, register * lanes), one.where(_is_column(v, register, args[3]), none)
+                with counting(builder, ir.Constant(_I64, 0), args[2]) as row:
+                    x = v.load(v.address(start, builder.mul(row, ir.Constant(_I64, width))))
+                    finite = x.finite()
+                    above.set((above.get() + unit).where(finite & (x > high), above.get()))
+                    bad.set(bad.get().where(finite, bad.get() + unit))
+            for i, variable in enumerate((above, bad)):
+                v.store(variable.get(), v.address(args[5], i * lanes))
+            return context.get_dummy_value()
+
+        number = types.float32 if np.dtype(dtype).itemsize == 4 else types.float64
+        size = types.int64
+        return types.void(a, size, size, size, number, types.CPointer(number)), codegen
+
+    return outside
+
+
 def _ripple(planes: list[Variable], carry: Lanes) -> None:
     """Add a word to the planes."""
     for plane in planes:
@@ -177,19 +209,9 @@ def histogram_function(dtype: Any) -> Any:
     finite, and underflow. At most CHUNK rows.
     """
     bits = 8 * np.dtype(dtype).itemsize
-    width, zero = np.uint64(panel_width(dtype)), np.dtype(dtype).type(0)
-    count_word, count_singly = _planes_function(dtype), _singly_function(dtype)
-
-    @inline
-    def outside(a: Any, at: Any, rows: Any, columns: Any, high: Any) -> Any:
-        above, bad = np.int32(0), np.int32(0)
-        for r in range(np.uint64(rows)):
-            for j in range(np.uint64(columns)):
-                x = a[np.uint64(at) + r * width + j]
-                finite = x - x == zero
-                above += np.int32(finite & (x > high))
-                bad += np.int32(not finite)
-        return np.int64(above), np.int64(bad)
+    lanes, real = lanes_of(dtype), np.dtype(dtype).type
+    both = 2 * lanes
+    count_word, count_outside, count_singly = _planes_function(dtype), _outside_function(dtype), _singly_function(dtype)
 
     @inline
     def count(
@@ -216,7 +238,12 @@ def histogram_function(dtype: Any) -> Any:
                 add_atomically(histogram, to + k, n)
                 rest -= n
         if rest > 0:
-            above, bad = outside(a, at, rows, columns, high)
+            counts = stack_array(both, real)
+            count_outside(a, at, rows, columns, high, counts)
+            above, bad = np.int64(0), np.int64(0)
+            for lane in range(lanes):
+                above += np.int64(counts[lane])
+                bad += np.int64(counts[lanes + lane])
             add_atomically(histogram, to + bins, above)
             add_atomically(histogram, to + bins + 1, bad)
             add_atomically(histogram, to + bins + 2, rest - above - bad)
