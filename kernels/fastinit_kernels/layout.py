@@ -26,6 +26,10 @@ WEIGHT_BUDGET = 1 << 24
 # A task's scratch line: as long as the longest run, and a group at either end.
 SCRATCH = LINE + 2 * GROUP
 
+# Bytes that every buffer's place is a multiple of.
+CACHE_LINE = 64
+_STEP = CACHE_LINE // 4
+
 # Rows of a buffer come in multiples of this, so that every tile fits in whole.
 _ROW_MULTIPLE = 24
 
@@ -120,7 +124,8 @@ class Room:
         self.elements = elements
 
     def take(self, sizes: Any) -> Any:
-        """Places of buffers of so many numbers each."""
+        """Places of buffers of so many numbers each; float32 or wider."""
+        sizes = -(-np.asarray(sizes) // _STEP) * _STEP
         ends = self.elements + np.cumsum(sizes)
         self.elements = int(ends[-1])
         return ends - sizes

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import merging
 from .activations import activation_address
-from .layout import ACTIVATION_ADDRESS, Batch, Shape, layout_of
+from .layout import ACTIVATION_ADDRESS, CACHE_LINE, Batch, Shape, layout_of
 from .sources import Source
 
 _NO_BIAS = Source.constant(0.0)
@@ -104,7 +104,7 @@ class Plan:
         layout = self.layout = layout_of(shape)
         self.sizes = layout.sizes.copy()
         self.sizes[ACTIVATION_ADDRESS] = activation_address(activation, self.dtype.name)
-        self.memory = np.zeros(layout.elements, dtype)
+        self.memory = _zeros(layout.elements, self.dtype)
         self.partial = np.empty(layout.partial, dtype)
         self.records = merging.empty_records(int(layout.record[-1]), merging.LAYER_RECORD)
         self.weight_records = merging.empty_records(int(layout.record[-1]), merging.RECORD)
@@ -119,9 +119,9 @@ class Plan:
             self.sources += [layer.weight, layer.bias or _NO_BIAS]
 
     def grow(self, elements: int) -> None:
-        """Make room for so many numbers."""
+        """Make room for so many numbers, before any is written."""
         if elements > self.memory.size:
-            self.memory.resize(elements, refcheck=False)
+            self.memory = _zeros(elements, self.dtype)
 
     def source_tables(self, *more: Source) -> tuple[Any, Any]:
         """The tables of all sources, and of some more."""
@@ -129,6 +129,14 @@ class Plan:
         numbers = np.array([source.numbers() for source in sources], np.int64)
         parameters = np.concatenate([source.parameters for source in sources]).reshape(len(sources), -1)
         return numbers, parameters.astype(self.dtype)
+
+
+def _zeros(elements: int, dtype: Any) -> Any:
+    """Zeros that start where a line of the cache does: no register is loaded from two of them."""
+    spare = CACHE_LINE // dtype.itemsize
+    block = np.zeros(elements + spare, dtype)
+    start = -block.__array_interface__["data"][0] % CACHE_LINE // dtype.itemsize
+    return block[start : start + elements]
 
 
 def _reals(layer: Layer, bins: int) -> tuple[float, ...]:
