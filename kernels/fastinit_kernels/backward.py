@@ -34,6 +34,7 @@ from .layout import (
     NORMALIZE,
     OPERAND,
     PADDED_ROWS,
+    PANELS,
     ROWS,
     SCRATCH,
     SKIP,
@@ -79,9 +80,9 @@ def delta_function(dtype: Any) -> Any:
         target, taps = index if kind == SCALE else index - 1, taps_of(sizes)
         n, k = layers[target, N_OUT], layers[index, N_OUT]
         across = (stop - start + width - 1) // width
-        group = across if taps > 1 else np.int64(1)
-        chunk = t * group // across
-        first = t * group - chunk * across
+        groups = (across + sizes[PANELS] - 1) // sizes[PANELS]
+        chunk = t // groups
+        first = (t - chunk * groups) * sizes[PANELS]
         rows = min(CHUNK, sizes[ROWS] - chunk * CHUNK)
         step = sizes[PADDED_ROWS] * width
         row_at = chunk * CHUNK * width
@@ -89,7 +90,7 @@ def delta_function(dtype: Any) -> Any:
             sizes, taps > 1 and kind == BACK, -1, memory, sizes[DELTA + (index & 1)], step, k, chunk * CHUNK, rows
         )
         z, tile = stack_array(elements, real), np.uint64(rows * width)
-        for panel in range(first, first + group):
+        for panel in range(first, min(across, first + sizes[PANELS])):
             column = start + panel * width
             columns = min(width, n - column)
             here = column // width * step + row_at

@@ -36,6 +36,7 @@ from .layout import (
     NORMALIZE,
     OPERAND,
     PADDED_ROWS,
+    PANELS,
     RECORD,
     ROWS,
     SCRATCH,
@@ -227,16 +228,16 @@ def layer_function(dtype: Any) -> Any:
     ) -> None:
         n_in, n_out, taps = layers[index, N_IN], layers[index, N_OUT], taps_of(sizes)
         across = (stop - start + width - 1) // width
-        group = across if taps > 1 else np.int64(1)
-        chunk = t * group // across
-        first = t * group - chunk * across
+        groups = (across + sizes[PANELS] - 1) // sizes[PANELS]
+        chunk = t // groups
+        first = (t - chunk * groups) * sizes[PANELS]
         rows = min(CHUNK, sizes[ROWS] - chunk * CHUNK)
         step = sizes[PADDED_ROWS] * width
         a, a_at, a_next, tap_step = operand(
             sizes, taps > 1, 1, memory, layers[index, OPERAND], step, n_in, chunk * CHUNK, rows
         )
         z = stack_array(elements, real)
-        for panel in range(first, first + group):
+        for panel in range(first, min(across, first + sizes[PANELS])):
             column = start + panel * width
             columns = min(width, n_out - column)
             w, bias = sizes[WEIGHTS] + panel * odd(taps * n_in) * width, sizes[BIASES] + column

@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from . import merging, moments
@@ -29,6 +30,10 @@ SCRATCH = LINE + 2 * GROUP
 # Bytes that every buffer's place is a multiple of.
 CACHE_LINE = 64
 _STEP = CACHE_LINE // 4
+
+# Panels of columns that one task takes, where that leaves every thread a few tasks: whoever computed a chunk of rows
+# then often goes on with it in the next layer, and finds it in its own cache.
+_PANELS, _TASKS_A_THREAD = 4, 4
 
 # Rows of a buffer come in multiples of this, so that every tile fits in whole.
 _ROW_MULTIPLE = 24
@@ -49,10 +54,10 @@ PARAMETER, LOW, HIGH, FROM, TO, BINS_A_UNIT, BRANCH, LIKE, FRESH = range(9)
 # The sizes of a launch. Two places each for the gradients by z and by a, taken in turn by the layers' parity.
 (
     ROWS, FIRST_ROW, PADDED_ROWS, FIRST_PASS, LAST_PASS, BINS, POSITIONS, TOGETHER, SIDE, KERNEL, LINE_ADDRESS,
-    ACTIVATION_ADDRESS, WEIGHTS, BIASES, WEIGHT_PARTIAL, ZERO_ROW, COPIES,
-) = range(17)  # fmt: skip
-DELTA, STREAM = 17, 19
-_SIZES = 21
+    ACTIVATION_ADDRESS, WEIGHTS, BIASES, WEIGHT_PARTIAL, ZERO_ROW, COPIES, PANELS,
+) = range(18)  # fmt: skip
+DELTA, STREAM = 18, 20
+_SIZES = 22
 
 # Copies of the histograms' counters: two threads that add to one at the same time wait for each other.
 _COPIES, _FEW_COUNTERS = 8, 1 << 20
@@ -138,18 +143,18 @@ def padded_columns(columns: int, width: int) -> int:
 
 def layout_of(shape: Shape) -> "Layout":
     """Return the layout of that shape."""
-    return _layout(shape, WEIGHT_BUDGET)
+    return _layout(shape, WEIGHT_BUDGET, numba.get_num_threads())
 
 
 @lru_cache(maxsize=64)
-def _layout(shape: Shape, budget: int) -> "Layout":
-    return Layout(shape, budget)
+def _layout(shape: Shape, budget: int, threads: int) -> "Layout":
+    return Layout(shape, budget, threads)
 
 
 class Layout:
-    """Places and tables of the passes over blocks of rows; nothing here is written to."""
+    """Places and tables of the passes over blocks of rows; nothing here is written to, no figure depends on it."""
 
-    def __init__(self, shape: Shape, budget: int) -> None:
+    def __init__(self, shape: Shape, budget: int, threads: int) -> None:
         self.shape, self.budget = shape, budget
         self.dtype: Any = np.dtype(shape.dtype)
         self.batch, self.widths, self.depth = shape.batch, shape.widths, len(shape.widths) - 1
@@ -157,6 +162,7 @@ class Layout:
         self.width = panel_width(self.dtype.type)
         self.chunks = -(-self.block_rows // CHUNK)
         self.padded_rows = -(-self.block_rows // _ROW_MULTIPLE) * _ROW_MULTIPLE
+        self.panels = self._panels(threads)
         self.columns = [self.fitting(self.taps * n, m) for n, m in pairwise(self.widths)]
         # First record and first unit of each layer, and the end.
         self.record = np.concatenate([[0], np.cumsum([-(-n // merging.BLOCK) for n in self.widths[1:]])])
@@ -173,6 +179,13 @@ class Layout:
         self.elements = room.elements
         self._fill_sizes()
         self._fill_table()
+
+    def _panels(self, threads: int) -> int:
+        """Panels that a task takes: of a convolution all, for which it has gathered a chunk's patches."""
+        widest = -(-max(self.widths) // self.width)
+        if self.taps > 1:
+            return widest
+        return _PANELS if self.chunks * -(-widest // _PANELS) >= _TASKS_A_THREAD * threads else 1
 
     def _place(self, room: Room) -> None:
         """Give every buffer its place in memory."""
@@ -207,7 +220,8 @@ class Layout:
         sizes[[PADDED_ROWS, BINS, WEIGHT_PARTIAL]] = self.padded_rows, self.shape.bins, layer_partial
         # Without images all rows are as one image's: they follow each other as they are.
         sizes[POSITIONS] = batch.side**2 if batch.side > 1 else self.rows
-        sizes[[TOGETHER, SIDE, KERNEL, COPIES]] = batch.together, batch.side, batch.kernel, self.copies
+        sizes[[TOGETHER, SIDE, KERNEL]] = batch.together, batch.side, batch.kernel
+        sizes[[COPIES, PANELS]] = self.copies, self.panels
         sizes[LINE_ADDRESS] = line_address(self.dtype.type)
 
     def _fill_table(self) -> None:
@@ -228,5 +242,5 @@ class Layout:
         return int(min(columns, max(BLOCK_COLUMNS, fitting)))
 
     def panel_tasks(self, rows: int, columns: int) -> int:
-        """Tasks of chunks of rows by panels of columns; of a convolution a chunk's patches meet them all."""
-        return -(-rows // CHUNK) * (1 if self.taps > 1 else -(-columns // self.width))
+        """Tasks of chunks of rows by panels of columns."""
+        return -(-rows // CHUNK) * -(-columns // (self.panels * self.width))
