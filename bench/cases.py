@@ -160,6 +160,12 @@ def probes(small: bool, threads: int) -> list[Case]:
                  headline=width == 100),
             Case(what, "the loop in torch", ours, partial(peers.torch_probe, *size), module="torch"),
         ]  # fmt: skip
+    size, images = ((8, 8, 2), {"conv": 3, "image": 4}) if small else ((64, 64, 10), {"conv": 3, "image": 16})
+    cases.append(
+        Case("probe, 10 convolutions 3 x 3 of 64 channels, 64 images 16 x 16", "the loop in torch",
+             partial(peers.fastinit_probe, *size, **images), partial(peers.torch_probe, *size, **images),
+             module="torch")
+    )  # fmt: skip
     size = (1024 // shrink, 1024 // shrink, 10)
     cases.append(
         Case("probe with gradients, 10 layers 1024 x 1024 x 1024", "three bare products a layer",

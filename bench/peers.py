@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import itertools
+import math
 import os
 import sys
 import warnings
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -173,10 +175,11 @@ def fill_grid(sizes: Sequence[int], threads: int) -> list[tuple[str, str, str, i
 # Probes: `depth` layers of a batch x width @ width x width, tanh.
 
 
-def fastinit_probe(batch: int, width: int, depth: int, backward: bool = False) -> Work:
+def fastinit_probe(batch: int, width: int, depth: int, backward: bool = False, **options: int) -> Work:
     return lambda: fi.probe(
-        scheme="xavier_normal", activation="tanh", depth=depth, width=width, batch=batch, backward=backward, seed=0
-    )
+        scheme="xavier_normal", activation="tanh", depth=depth, width=width, batch=batch, backward=backward, seed=0,
+        **options,
+    )  # fmt: skip
 
 
 def bare_products(batch: int, width: int, depth: int, backward: bool = False) -> Work:
@@ -215,14 +218,18 @@ def numpy_probe(batch: int, width: int, depth: int) -> Work:
     return work
 
 
-def torch_probe(batch: int, width: int, depth: int) -> Work:
+def torch_probe(batch: int, width: int, depth: int, conv: int = 0, image: int = 0) -> Work:
+    """The same in torch, of layers or of convolutions."""
     torch = load("torch")
+    inputs, weights = (batch, width) + 2 * (image,) * bool(conv), (width, width) + 2 * (conv,) * bool(conv)
+    product = partial(torch.nn.functional.conv2d, padding="same") if conv else torch.matmul
+    std = math.prod(weights[1:]) ** -0.5
 
     def work() -> list[Any]:
-        a = torch.randn(batch, width)
+        a = torch.randn(inputs)
         figures = []
         for _ in range(depth):
-            a = torch.tanh(a @ (torch.randn(width, width) * width**-0.5))
+            a = torch.tanh(product(a, torch.randn(weights) * std))
             saturated = (a.abs() > 0.97).float().mean()
             figures.append((a.mean(), a.std(), saturated, torch.histc(a, 30, -1, 1)))
         return figures
