@@ -102,12 +102,17 @@ def _limits(maps: list[tuple[Any, Any]], figure: str) -> Any:
 
 
 def _panel(axes: Any, sweep: SweepResult, x: str, y: str, grid: tuple[Any, Any], limits: Any, title: str) -> Any:
+    from matplotlib.patheffects import withStroke
+
     values, chi = grid
     mesh = axes.pcolormesh(values, norm=limits, cmap="cividis")
     columns, rows = np.arange(values.shape[1]) + 0.5, np.arange(values.shape[0]) + 0.5
     if min(chi.shape) > 1 and np.nanmin(chi) < 1 < np.nanmax(chi):
         lines = axes.contour(columns, rows, chi, levels=[1.0], colors="white", linewidths=1.6)
-        axes.clabel(lines, fmt={1.0: "chi = 1"}, fontsize=7)
+        # The brightest colours hide what is white.
+        lines.set_path_effects([withStroke(linewidth=3, foreground=INK)])
+        for words in axes.clabel(lines, fmt={1.0: "chi = 1"}, fontsize=8):
+            words.set_path_effects([withStroke(linewidth=1.2, foreground=INK)])
     for set_ticks, places, name in ((axes.set_xticks, columns, x), (axes.set_yticks, rows, y)):
         labels = sweep.grid[name]
         step = -(-len(labels) // 8)
