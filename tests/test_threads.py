@@ -139,6 +139,7 @@ def test_one_thread_starts_no_pool(python):
 import numba
 from numba.np.ufunc import parallel
 fi.normal(1_000_000, seed=1)
+fi.probe(depth=2, width=8, batch=8)
 print(parallel._is_initialized)
 """
     assert python(WORK + code, NUMBA_NUM_THREADS="1").split() == ["False"]

@@ -257,6 +257,13 @@ def _thread_safe_layer() -> bool:
 _pool = _Pool()
 
 
+def available_threads() -> int:
+    """Threads that a kernel may use in this Python thread, found out without starting them."""
+    if _pool.lost:
+        return 1
+    return int(numba.get_num_threads() if numba_threads._is_initialized else numba.config.NUMBA_NUM_THREADS)
+
+
 class _Store(_Cache):  # type: ignore[misc]
     """Compiled code on disk, addressed by everything that went into it.
 

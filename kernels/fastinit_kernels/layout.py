@@ -12,11 +12,11 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from . import merging, moments
 from .gemm import CHUNK
+from .jit import available_threads
 from .lanes import panel_width
 from .lines import GROUP, LINE, line_address
 from .sources import BLOCK_COLUMNS
@@ -143,7 +143,7 @@ def padded_columns(columns: int, width: int) -> int:
 
 def layout_of(shape: Shape) -> "Layout":
     """Return the layout of that shape."""
-    return _layout(shape, WEIGHT_BUDGET, numba.get_num_threads())
+    return _layout(shape, WEIGHT_BUDGET, available_threads())
 
 
 @lru_cache(maxsize=64)
