@@ -150,8 +150,7 @@ def _legend(groups: Mapping[str, Mapping[str, "ProbeResult"]], labels: Sequence[
     words = []
     for label in labels:
         results = [group[label] for group in groups.values() if label in group]
-        shown = any(np.sum(line > 0) > 1 for r in results for line in (r.std, r.gradient_std))
-        words.append(label if shown else f"{label} (no line: all 0)")
+        words.append(_named(label, [line for r in results for line in (r.std, r.gradient_std)], points=2))
     return [Line2D([], [], **_style(index, 1)) for index in range(len(labels))], words
 
 
@@ -183,8 +182,15 @@ def _ends(panels: Any, result: "ProbeResult") -> None:
 
 def _signal(axes: "Axes", values: Any, label: str, index: int) -> None:
     """Draw a line of one entry a layer on a logarithmic axis."""
-    words = label if np.any(values > 0) else f"{label} (no line: all 0)"
-    axes.plot(_positive(values), label=words, **_style(index, len(values)))
+    axes.plot(_positive(values), label=_named(label, [values]), **_style(index, len(values)))
+
+
+def _named(label: str, lines: Sequence[Any], points: int = 1) -> str:
+    """Return the words for lines on a logarithmic axis; where no line has so many points that can be seen, why."""
+    if any(np.sum(line > 0) >= points for line in lines):
+        return label
+    lost = any(np.isnan(line).any() for line in lines)
+    return f"{label} (no line: {'inf or NaN' if lost else 'all 0'})"
 
 
 def _prediction(result: "ProbeResult") -> Any:

@@ -10,20 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
+import sweeps
 from optional import library
 
 import fastinit as fi
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "cluster"
 
-GRID = {
-    "scheme": ["he_normal", "sparse"],
-    "activation": ["tanh", "relu"],
-    "depth": [1, 4],
-    "width": 12,
-    "batch": 10,
-    "seed": [0, 1],
-}
+# As JSON can hold it; sparse weights are no law's, and come as arrays.
+GRID = {**sweeps.GRID, "scheme": ["he_normal", "sparse"], "seed": [0, 1]}
 
 # The grid comes as an argument, the figures go to a file: what the libraries print is their affair.
 PROGRAM = """

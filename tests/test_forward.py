@@ -7,6 +7,8 @@ import numpy as np
 import probe_twin as twin
 import pytest
 from assembly import MACHINE, PATTERNS
+from fastinit_kernels.layout import A_IN, A_OUT, INVERSES, OPERAND, SLOPES
+from fastinit_kernels.plan import Plan
 from fastinit_kernels.probe import Inputs, Layer, Source
 from layers import SHAPES, arrays, check_counts, one_layer, one_pass, probe, rounding, same, same_on_any_threads
 
@@ -41,6 +43,17 @@ def test_histogram_edges_belong_to_the_bin_on_their_right_and_the_last_one_to_th
     got = one_pass("linear", layers, Inputs(Source(array=inputs), 1), bins=4)
     assert got["histogram"].tolist() == [[1, 1, 2, 2]]
     assert (got["underflow"][0], got["overflow"][0]) == (1, 1)
+
+
+def test_networks_of_one_shape_share_their_layout_and_buffers_start_on_cache_lines():
+    weights, _, inputs = arrays((70, 33, 50), 97, np.float32)
+    layers = [Layer(*w.shape, Source(array=w), normalize="rms") for w in weights]
+    entering = Inputs(Source(array=inputs), 97)
+    one, other = (Plan("tanh", layers, entering, 30, np.float32, 97, True) for _ in range(2))
+    assert one.layout is other.layout
+    assert one.layout is not Plan("tanh", layers, entering, 31, np.float32, 97, True).layout
+    places = one.memory.ctypes.data + 4 * one.layout.table[:, [A_IN, A_OUT, OPERAND, INVERSES, SLOPES]]
+    assert (places % 64 == 0).all()
 
 
 @pytest.mark.parametrize("options", [{}, {"cotangent": True}])

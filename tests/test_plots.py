@@ -131,6 +131,13 @@ def test_what_is_not_drawn_is_not_promised(monkeypatch):
     ]  # fmt: skip
 
 
+def test_an_overflow_is_not_called_zero(monkeypatch):
+    lost = fi.probe(weights=[np.full((4, 3), np.inf)], activation="linear", batch=6)
+    figure = drawn(monkeypatch, plots.plot_probe, lost)
+    words = [text.get_text() for legend in figure.findobj(matplotlib.legend.Legend) for text in legend.get_texts()]
+    assert "activations (no line: inf or NaN)" in words
+
+
 def test_the_theory_is_drawn_with_the_signal(monkeypatch):
     wide = fi.probe(activation="tanh", sigma_w=1.5, sigma_b=0.2, depth=8, width=256, batch=256)
     figure = drawn(monkeypatch, plots.plot_probe, wide)
