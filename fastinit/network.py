@@ -51,7 +51,6 @@ _SPAN = np.linspace(-4.0, 4.0, 161)
 _SCALES = (1e-30, 1e30)
 
 
-
 @dataclass(frozen=True, eq=False)
 class Network:
     """A network to probe; `resolve` makes it."""

@@ -80,9 +80,7 @@ class Sparse:
             out[...] = beside
             return
         flat, strides, offset = view
-        rows = [
-            (*region[a], size, math.prod(tensor.shape[a + 1 :]), strides[a]) for a, size in enumerate(tensor.shape)
-        ]
+        rows = [(*region[a], size, math.prod(tensor.shape[a + 1 :]), strides[a]) for a, size in enumerate(tensor.shape)]
         neurons, connections = _split_axes(tensor)
         count = math.prod(region[a][1] for a in neurons)
         sparse.sparse(

@@ -117,16 +117,12 @@ def log(terms: int, dtype: Any) -> tuple[list[Any], float]:
 
 def log2(terms: int, dtype: Any) -> tuple[list[Any], float]:
     """log2(1 + f) = f P(f) on the same mantissas; the error is absolute."""
-    return fit_function(
-        lambda f: mp.log1p(f) / f / LN2, mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1, terms, dtype, abs
-    )
+    return fit_function(lambda f: mp.log1p(f) / f / LN2, mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1, terms, dtype, abs)
 
 
 def sin_turn(terms: int, dtype: Any) -> tuple[list[Any], float]:
     """sin(2 pi x) = x P(x^2) for x up to 1/8 of a turn; the error is absolute."""
-    return fit_function(
-        lambda y: mp.sin(2 * mp.pi * mp.sqrt(y)) / mp.sqrt(y), 0, mp.mpf(1) / 64, terms, dtype, mp.sqrt
-    )
+    return fit_function(lambda y: mp.sin(2 * mp.pi * mp.sqrt(y)) / mp.sqrt(y), 0, mp.mpf(1) / 64, terms, dtype, mp.sqrt)
 
 
 def cos_turn(terms: int, dtype: Any) -> tuple[list[Any], float]:

@@ -41,9 +41,7 @@ ORACLE = {
     "mish": lambda z, p: z * mp.tanh(mp.log1p(mp.exp(z))),
     "sin": lambda z, p: mp.sin(z),
 }
-POINTS = np.array(
-    [-30.0, -8.0, -3.3, -1.7, -0.6, -1e-3, -1e-9, 1e-9, 1e-3, 0.4, 0.9, 1.2, 2.5, 5.5, 7.0, 30.0]
-)
+POINTS = np.array([-30.0, -8.0, -3.3, -1.7, -0.6, -1e-3, -1e-9, 1e-9, 1e-3, 0.4, 0.9, 1.2, 2.5, 5.5, 7.0, 30.0])
 PARAMS = {"leaky_relu": (0.01, 0.3), "elu": (1.0, 0.5)}
 CASES = [(name, p) for name in ORACLE for p in PARAMS.get(name, (0.0,))]
 
@@ -66,10 +64,7 @@ def test_function_is_that_of_the_literature(name, p):
 def test_derivative_is_that_of_the_function(name, p):
     with mp.workdps(50):
         exact = np.array(
-            [
-                float(mp.diff(lambda t: ORACLE[name](t, mp.mpf(p)), mp.mpf(z), h=mp.mpf(10) ** -15))
-                for z in POINTS
-            ]
+            [float(mp.diff(lambda t: ORACLE[name](t, mp.mpf(p)), mp.mpf(z), h=mp.mpf(10) ** -15)) for z in POINTS]
         )
     np.testing.assert_allclose(ACTIVATIONS[name].derivative(POINTS, p), exact, rtol=1e-12, atol=1e-16)
 
@@ -199,9 +194,7 @@ def test_gain_by_second_moment_keeps_unit_variance(name, p):
     def integrand(z):
         return float(ORACLE[name](mp.mpf(z), p)) ** 2 * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
-    moment, error = integrate.quad(
-        integrand, -12, 12, points=[-1, 0, 1, 6], epsabs=0, epsrel=1e-11, limit=200
-    )
+    moment, error = integrate.quad(integrand, -12, 12, points=[-1, 0, 1, 6], epsabs=0, epsrel=1e-11, limit=200)
     gain = fi.gain(name, p if p else None)
     # Ten digits are kept, so that weights do not depend on the last ones of a machine's exp and erf.
     assert gain == float(f"{gain:.10g}")
@@ -284,7 +277,5 @@ def test_importing_the_table_and_the_theory_loads_nothing_heavy():
         "import sys, fastinit.activations, fastinit.theory\n"
         "print([m for m in ('numba', 'llvmlite', 'matplotlib', 'scipy', 'pandas') if m in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"

@@ -1,6 +1,5 @@
 """Skips, normalisation, convolutions, correlated inputs and blocks of rows against the twin."""
 
-
 import numpy as np
 import probe_twin as twin
 import pytest
@@ -149,9 +148,7 @@ def test_patches_are_kept_for_as_long_as_they_are_read():
     weights, biases, inputs = images(3, 8, (64, 64, 64), 8, np.float32)
     layers = [Layer(64, 64, Source(array=w), Source(array=b)) for w, b in zip(weights, biases, strict=True)]
     entering = Inputs(Source(array=inputs), 8, side=8, kernel=3)
-    few, many = (
-        run("tanh", layers, entering, bins=bins, cotangents={2: Source.constant(1.0)}) for bins in (30, 300)
-    )
+    few, many = (run("tanh", layers, entering, bins=bins, cotangents={2: Source.constant(1.0)}) for bins in (30, 300))
     for one, other in ((few[0], many[0]), (few[1][2], many[1][2])):
         for figure in one.keys() - {"histogram"}:
             np.testing.assert_array_equal(one[figure], other[figure], err_msg=figure)

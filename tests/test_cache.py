@@ -54,11 +54,14 @@ def test_a_change_of_a_helper_in_another_file_is_seen(python, right, tmp_path):
 
 def test_a_warm_start_compiles_nothing(python, right):
     # The fixture has filled the cache. Compiling takes seconds, reading tens of milliseconds.
-    code = FILL + """
+    code = (
+        FILL
+        + """
 from fastinit_kernels.fill import fill_kernel
 stats = fill_kernel("uniform", "float32").work.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
+    )
     drawn, _, hits, misses = python(code).split()
     assert drawn == right
     assert (hits, misses) == ("1", "0")

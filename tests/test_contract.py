@@ -17,7 +17,6 @@ KINDS = [np.float32, np.float64]
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 
 
-
 # --- golden values ---
 
 

@@ -78,12 +78,14 @@ def test_log_f32_over_every_exponent():
 
 def test_log_f64():
     r = np.random.default_rng(2)
-    x = np.concatenate([
-        r.uniform(0.5, 2, 3000),
-        1 + r.uniform(-1, 1, 2000) * 10.0 ** r.uniform(-16, -1, 2000),
-        10.0 ** r.uniform(-307, 307, 2000),
-        np.nextafter(1, [0, 2]),
-    ])
+    x = np.concatenate(
+        [
+            r.uniform(0.5, 2, 3000),
+            1 + r.uniform(-1, 1, 2000) * 10.0 ** r.uniform(-16, -1, 2000),
+            10.0 ** r.uniform(-307, 307, 2000),
+            np.nextafter(1, [0, 2]),
+        ]
+    )
     x = x[x != 1]
     value, rest = in_mpmath(mp.log, x)
     got = evaluate("log_f64", x)
@@ -102,10 +104,12 @@ def test_cos_sin_turn_f32():
 
 def test_cos_sin_turn_f64():
     r = np.random.default_rng(4)
-    w = np.concatenate([
-        r.integers(0, 2**64, 2000, dtype=np.uint64),
-        np.array([(k * 2**61 + d) % 2**64 for k in range(8) for d in range(-20480, 20481, 512)], np.uint64),
-    ])
+    w = np.concatenate(
+        [
+            r.integers(0, 2**64, 2000, dtype=np.uint64),
+            np.array([(k * 2**61 + d) % 2**64 for k in range(8) for d in range(-20480, 20481, 512)], np.uint64),
+        ]
+    )
     cosine, sine = evaluate("cos_sin_turn_f64", w)
     turns = (w >> np.uint64(11)).astype(np.float64) * 2.0**-53
     bound = stated("cos_sin_turn_f64")

@@ -168,7 +168,9 @@ def test_the_laws_refuse_alike(function):
 
 
 def test_a_prepared_scheme_takes_no_parameters():
-    with pytest.raises(ValueError, match=r"^argument 'std' must be given to get_scheme, not beside its result, got 1\.0$"):
+    with pytest.raises(
+        ValueError, match=r"^argument 'std' must be given to get_scheme, not beside its result, got 1\.0$"
+    ):
         fi.init(fi.get_scheme("normal"), SHAPE, std=1.0)
 
 
@@ -176,8 +178,14 @@ def test_a_prepared_scheme_takes_no_parameters():
     ("arguments", "text"),
     [
         ({"shape": (5,)}, r"argument 'shape' must have at least 2 dimensions .*"),
-        ({"shape": (4, 6), "groups": 4}, r"argument 'groups' must divide the 6 output channels of shape \(4, 6\), got 4"),
-        ({"shape": (4, 6), "layout": "oihw"}, r"argument 'layout' must be 'io', 'oi' or one letter for each of the 2 axes .*, got 'oihw'"),
+        (
+            {"shape": (4, 6), "groups": 4},
+            r"argument 'groups' must divide the 6 output channels of shape \(4, 6\), got 4",
+        ),
+        (
+            {"shape": (4, 6), "layout": "oihw"},
+            r"argument 'layout' must be 'io', 'oi' or one letter for each of the 2 axes .*, got 'oihw'",
+        ),
     ],
 )
 def test_fans_refuses_alike(arguments, text):
@@ -186,7 +194,9 @@ def test_fans_refuses_alike(arguments, text):
 
 
 def test_gain_names_what_it_knows():
-    with pytest.raises(ValueError, match=r"argument 'nonlinearity' must be one of .*, got 'rellu'; did you mean 'relu'\?"):
+    with pytest.raises(
+        ValueError, match=r"argument 'nonlinearity' must be one of .*, got 'rellu'; did you mean 'relu'\?"
+    ):
         fi.gain("rellu")
 
 

@@ -60,9 +60,7 @@ def expectation(f, q, kinks=()):
     def integrand(u):
         return float(f(np.float64(u))) * math.exp(-u * u / (2 * q)) / (s * math.sqrt(2 * math.pi))
 
-    pieces = [
-        integrate.quad(integrand, a, b, epsabs=1e-30, epsrel=1e-12) for a, b in itertools.pairwise(cuts)
-    ]
+    pieces = [integrate.quad(integrand, a, b, epsabs=1e-30, epsrel=1e-12) for a, b in itertools.pairwise(cuts)]
     return sum(p[0] for p in pieces)
 
 
@@ -189,9 +187,7 @@ def test_relu_is_critical_only_with_he_weights(q):
 
 
 def test_edge_of_chaos_of_leaky_relu_takes_the_slope():
-    assert theory.edge_of_chaos("leaky_relu", 1.0, param=0.3)[0] == pytest.approx(
-        math.sqrt(2 / 1.09), rel=1e-14
-    )
+    assert theory.edge_of_chaos("leaky_relu", 1.0, param=0.3)[0] == pytest.approx(math.sqrt(2 / 1.09), rel=1e-14)
 
 
 def test_tanh_with_pytorchs_gain_is_slightly_chaotic():
@@ -273,15 +269,11 @@ def test_fixed_points_are_where_iteration_ends(activation, sigma_w, sigma_b):
     q = theory.variance_map(activation, sigma_w=sigma_w, sigma_b=sigma_b, q0=1.0, depth=400)[-1]
     assert point.stable
     assert point.q == pytest.approx(q, rel=1e-10)
-    c = theory.correlation_map(activation, sigma_w=sigma_w, sigma_b=sigma_b, q0=point.q, c0=point.c, depth=1)[
-        0
-    ]
+    c = theory.correlation_map(activation, sigma_w=sigma_w, sigma_b=sigma_b, q0=point.q, c0=point.c, depth=1)[0]
     assert c == pytest.approx(point.c, abs=1e-12)
     if point.c < 1.0:  # an attracting one: both neighbours move towards it
         for c0, direction in ((point.c - 0.01, 1), (min(point.c + 0.01, 1.0), -1)):
-            c1 = theory.correlation_map(
-                activation, sigma_w=sigma_w, sigma_b=sigma_b, q0=point.q, c0=c0, depth=1
-            )[0]
+            c1 = theory.correlation_map(activation, sigma_w=sigma_w, sigma_b=sigma_b, q0=point.q, c0=c0, depth=1)[0]
             assert (c1 - c0) * direction > 0
 
 
@@ -306,9 +298,7 @@ def test_chi1_is_the_slope_of_the_correlation_map_at_one(activation, sigma_w, si
     for gap in (1e-4, 1e-6):
         (c,) = theory.correlation_map(activation, sigma_w=sigma_w, sigma_b=sigma_b, q0=q, c0=1 - gap, depth=1)
         slope = (1 - c) / gap
-        assert theory.chi1(activation, sigma_w=sigma_w, sigma_b=sigma_b) == pytest.approx(
-            slope, rel=5 * gap + 1e-9
-        )
+        assert theory.chi1(activation, sigma_w=sigma_w, sigma_b=sigma_b) == pytest.approx(slope, rel=5 * gap + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -333,9 +323,7 @@ def test_variance_scale_agrees_with_the_form_of_the_paper():
     q = theory.fixed_point("tanh", sigma_w=1.5, sigma_b=0.3).q
     curvature = expectation(lambda u: -2 * np.tanh(u) ** 2 / np.cosh(u) ** 2, q)
     slope = theory.chi1("tanh", sigma_w=1.5, sigma_b=0.3) + 2.25 * curvature
-    assert theory.depth_scales("tanh", sigma_w=1.5, sigma_b=0.3).xi_q == pytest.approx(
-        -1 / math.log(slope), rel=1e-9
-    )
+    assert theory.depth_scales("tanh", sigma_w=1.5, sigma_b=0.3).xi_q == pytest.approx(-1 / math.log(slope), rel=1e-9)
 
 
 def test_prediction_is_the_variance_map_with_its_moments():
@@ -421,9 +409,7 @@ def test_bad_input_is_refused(function, bad, error, text):
 
 
 def test_one_sigma_w_or_one_a_layer():
-    with pytest.raises(
-        ValueError, match=r"'sigma_w' must have one entry or one for each of 3 layers, got shape"
-    ):
+    with pytest.raises(ValueError, match=r"'sigma_w' must have one entry or one for each of 3 layers, got shape"):
         theory.predict("tanh", sigma_w=[1.0, 2.0], depth=3)
     with pytest.raises(ValueError, match=r"'residual' must have one entry or one for each of 2 layers, got shape"):
         theory.predict("tanh", sigma_w=1.0, depth=2, residual=[True] * 3)
@@ -431,7 +417,5 @@ def test_one_sigma_w_or_one_a_layer():
 
 def test_a_variance_without_a_critical_point_is_refused():
     # sigma_b^2 = q - E[sigmoid^2] / E[sigmoid'^2] is negative: 1 - 0.293 / 0.045.
-    with pytest.raises(
-        ValueError, match=r"'q' must be a variance at which 'sigmoid' can be critical, .*got 1.0"
-    ):
+    with pytest.raises(ValueError, match=r"'q' must be a variance at which 'sigmoid' can be critical, .*got 1.0"):
         theory.edge_of_chaos("sigmoid", 1.0)

@@ -167,9 +167,7 @@ def _outside_function(dtype: Any) -> Any:
     lanes, width = lanes_of(dtype), panel_width(dtype)
 
     @intrinsic
-    def outside(
-        typingctx: Any, a: Any, at: Any, rows: Any, columns: Any, high: Any, to: Any
-    ) -> tuple[Any, Codegen]:
+    def outside(typingctx: Any, a: Any, at: Any, rows: Any, columns: Any, high: Any, to: Any) -> tuple[Any, Codegen]:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             v = Vectors(builder, dtype, lanes)
             pointer = data_pointer(context, builder, signature.args[0], args[0], args[1])

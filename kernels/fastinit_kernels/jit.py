@@ -306,8 +306,10 @@ class _Store(_Cache):  # type: ignore[misc]
                 file.write(hashlib.sha256(payload).digest() + payload)
             os.replace(temporary, path)
         except OSError as error:
-            _warn_once(f"fastinit cannot keep its compiled kernels in {cache_folder()} ({error}); they will be "
-                       "compiled again in each process. Set NUMBA_CACHE_DIR to a writable folder.")
+            _warn_once(
+                f"fastinit cannot keep its compiled kernels in {cache_folder()} ({error}); they will be "
+                "compiled again in each process. Set NUMBA_CACHE_DIR to a writable folder."
+            )
 
     def enable(self) -> None: ...
 

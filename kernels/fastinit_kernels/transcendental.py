@@ -117,6 +117,7 @@ _MILLS_F64 = double(
     -0.0008629048066843174,
 )
 
+
 @dataclass(frozen=True)
 class Format:
     """The constants of a floating-point type, and the tables fitted for it."""
