@@ -106,6 +106,10 @@ def init(
     name: Annotated[str, typer.Option(help="Name of the tensor; another name, other values.")] = "",
     layout: Annotated[str, typer.Option(help='"io" (in, out) or "oi" (out, in), or a letter an axis.')] = "io",
     groups: Annotated[int, typer.Option(help="Groups of a grouped convolution.")] = 1,
+    stride: Annotated[str, typer.Option(help="Stride of a convolution, or one an axis, e.g. 2,1.")] = "1",
+    transposed: Annotated[bool, typer.Option("--transposed", help="The layer is a transposed convolution.")] = False,
+    fan_in: Annotated[float | None, typer.Option(help="Instead of the shape's.")] = None,
+    fan_out: Annotated[float | None, typer.Option(help="Instead of the shape's.")] = None,
     param: Params = None,
 ) -> None:
     """Write one weight tensor to a .npy file.
@@ -118,9 +122,12 @@ def init(
     if output.suffix != ".npy":
         raise ValueError(f"argument '--output' must end in .npy, got {str(output)!r}")
     sizes = _sizes("--shape", shape)
-    arguments: dict[str, Any] = {"seed": seed, "name": name, "dtype": dtype, "layout": layout, "groups":
-    groups,
-                                 **_parameters(param)}  # fmt: skip
+    steps = _sizes("--stride", stride)
+    arguments: dict[str, Any] = {
+        "seed": seed, "name": name, "dtype": dtype, "layout": layout, "groups": groups,
+        "stride": steps[0] if len(steps) == 1 else steps, "transposed": transposed, "fan_in": fan_in,
+        "fan_out": fan_out, **_parameters(param),
+    }  # fmt: skip
     with replacing(output) as temporary:
         _write(temporary, scheme, sizes, dtype, arguments)
     print(f"{output}: {scheme} {'x'.join(map(str, sizes))} {dtype}, seed {seed}")

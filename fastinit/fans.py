@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, SupportsIndex
 
-from .errors import check_integer
+from .errors import check_finite, check_integer
 from .regions import Shape, ShapeLike, check_shape
 
 # "io", "oi", one letter an axis such as "hwio", or (input axes, output axes[, batch axes]).
-LayoutLike = str | tuple[int | tuple[int, ...], ...]
+LayoutLike = str | Sequence[SupportsIndex | Sequence[SupportsIndex]]
+StrideLike = SupportsIndex | Sequence[SupportsIndex]
+
+_PAIRS = ("io", "oi")
+_INPUTS, _OUTPUTS, _BATCH, _SPACE = "i", "o", "begln", "dhkstwxyz"
+# Capitals, too, and digits for space, as the convolutions of JAX and XLA are written; but there an L is a length.
+_LETTERS = {*(_INPUTS + _OUTPUTS + _BATCH + _SPACE), *(_INPUTS + _OUTPUTS + _BATCH + _SPACE).upper(), *"0123456789"}
+_LETTERS -= {"L"}
 
 
 class Fans(NamedTuple):
-    """Connections into and out of a unit."""
+    """Connections into and out of a unit, on average: ints, or floats where a stride leaves fractions."""
 
-    fan_in: int
-    fan_out: int
+    fan_in: int | float
+    fan_out: int | float
 
 
 @dataclass(frozen=True)
@@ -27,71 +36,153 @@ class Layout:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     batch: tuple[int, ...] = ()
+    written: object = field(default="", compare=False, repr=False)
 
-    def fans(self, shape: Shape, groups: int = 1) -> Fans:
-        """Return the fans of one group; each batch axis counts independent weights."""
-        outputs = math.prod(shape[a] for a in self.outputs)
-        if outputs % groups:
-            raise ValueError(
-                f"argument 'groups' must divide the {outputs} output channels of shape {shape}, got {groups}"
-            )
+    def space(self, shape: Shape) -> tuple[int, ...]:
+        """Return the spatial axes."""
         named = {*self.inputs, *self.outputs, *self.batch}
-        field = math.prod(n for a, n in enumerate(shape) if a not in named)
-        return Fans(math.prod(shape[a] for a in self.inputs) * field, outputs // groups * field)
+        return tuple(a for a in range(len(shape)) if a not in named)
+
+    def grouped(self, shape: Shape) -> tuple[int, ...]:
+        """Return the axes that count the channels of all groups; the other channel axes count one group's.
+
+        In every framework those are the outer ones: (out, in/groups, k, k), (k, k, in/groups, out), and of a
+        transposed convolution (in, out/groups, k, k).
+        """
+        own = [a for a in range(len(shape)) if a not in self.batch]
+        outer = {own[0], own[-1]}
+        return (
+            self.inputs
+            if not self.outputs or (outer & {*self.inputs} and not outer & {*self.outputs})
+            else self.outputs
+        )
 
 
-def resolve_layout(layout: object, shape: Shape) -> Layout:
-    """Return the axes that `layout` names in `shape`."""
-    ndim = len(shape)
-    if isinstance(layout, Layout):
-        return layout
-    if layout in ("io", "oi"):
+class Wiring(NamedTuple):
+    """How a layer connects units through its weight: everything that the fans follow from but the shape."""
+
+    layout: str | Layout
+    groups: int
+    stride: int | tuple[int, ...]
+    transposed: bool
+
+    def fans(
+        self, shape: Shape, needs: Sequence[str], fan_in: int | float | None = None, fan_out: int | float | None = None
+    ) -> Fans:
+        """Return the fans that are given, and of the others those needed; what nobody needs is NaN."""
+        given = {"fan_in": fan_in, "fan_out": fan_out}
+        counted = {fan: self.fan(fan, shape) for fan in needs if given[fan] is None}
+        return Fans(*(counted.get(fan, math.nan) if number is None else number for fan, number in given.items()))
+
+    def fan(self, wanted: str, shape: Shape) -> int | float:
+        """Return "fan_in" or "fan_out" of one group; each batch axis counts independent weights."""
+        layout, incoming = self.resolve(shape, wanted), wanted == "fan_in"
+        channels, space = layout.inputs if incoming else layout.outputs, layout.space(shape)
+        if not (channels or space):
+            role = "input axis 'i'" if incoming else "output axis 'o'"
+            raise ValueError(
+                f"argument 'layout' must name an {role} for {wanted} to be known, got {layout.written!r}; "
+                f"give {_instead(wanted)}"
+            )
+        self._check_groups(layout, shape)
+        steps = self._steps(layout, shape)
+        # A convolution hands each input on to one in `steps` positions; the transposed one collects from as many.
+        skipped = steps if incoming == self.transposed else 1
+        split = self.groups if channels == layout.grouped(shape) else 1
+        count = math.prod(shape[a] for a in (*channels, *space)) // split
+        if count >= 1 << 63:
+            raise ValueError(f"argument 'shape' must have {wanted} < 2**63, got {shape}")
+        return count / skipped if count % skipped else count // skipped
+
+    def resolve(self, shape: Shape, wanted: str = "fan_in") -> Layout:
+        """Return the axes by role, those of the pairs "io" and "oi" by where each framework has them."""
+        layout, ndim = self.layout, len(shape)
+        if isinstance(layout, Layout):
+            return layout
+        if self.transposed:
+            raise ValueError(
+                "argument 'layout' must name each axis of a transposed convolution (frameworks differ: 'iohw' in "
+                f"PyTorch, 'hwoi' in Keras, 'hwio' in Flax), got {layout!r}"
+            )
         if ndim < 2:
             raise ValueError(
-                "argument 'shape' must have at least 2 dimensions for its fans to be known "
-                f"(or give fan_in= and fan_out=), got {shape}"
+                f"argument 'shape' must have at least 2 dimensions for its {wanted} to be known, got {shape}; "
+                f"give {_instead(wanted)}"
             )
-        # The pair stands where each framework has it: last for x @ W, first for (out, in, …spatial).
+        # Last for x @ W, first for (out, in, …spatial).
         return Layout((ndim - 2,), (ndim - 1,)) if layout == "io" else Layout((1,), (0,))
-    if isinstance(layout, str):
-        return _from_letters(layout, ndim, shape)
-    if isinstance(layout, tuple):
-        return _from_axes(layout, ndim)
-    raise TypeError(f"argument 'layout' must be 'io', 'oi', a letter for each axis or a tuple of axes, got {layout!r}")
+
+    def neurons(self, shape: Shape) -> Layout:
+        """Return the layout for a scheme that looks at a neuron's weights together; refuse neurons that share them."""
+        layout = self.resolve(shape)
+        whole = "for a scheme of whole neurons"
+        if self.transposed and self._steps(layout, shape) > 1:
+            raise ValueError(f"argument 'stride' must be 1 {whole} in a transposed convolution, got {self.stride}")
+        if self.groups > 1 and layout.grouped(shape) == layout.inputs:
+            raise ValueError(
+                f"argument 'groups' must be 1 {whole} where the input axis counts all groups, got {self.groups}"
+            )
+        return layout
+
+    def _check_groups(self, layout: Layout, shape: Shape) -> None:
+        if self.groups == 1:
+            return
+        lettered = isinstance(layout.written, str) and "g" in layout.written.lower()
+        if lettered or (layout.batch and not (layout.inputs and layout.outputs)):
+            raise ValueError(
+                "argument 'groups' must be 1 where an axis of its own numbers the groups, as in layout "
+                f"{layout.written!r}, got {self.groups}"
+            )
+        axes = layout.grouped(shape)
+        channels = math.prod(shape[a] for a in axes)
+        if channels % self.groups:
+            kind, others = ("input", layout.outputs) if axes == layout.inputs else ("output", layout.inputs)
+            depthwise = layout.space(shape) and math.prod(shape[a] for a in others) == self.groups
+            hint = "; a depthwise kernel (…, in, multiplier) is layout 'hwbo' or 'kbo', without groups"
+            raise ValueError(
+                f"argument 'groups' must divide the {channels} {kind} channels of shape {shape}, got {self.groups}"
+                + (hint if depthwise else "")
+            )
+
+    def _steps(self, layout: Layout, shape: Shape) -> int:
+        """Return the positions of the finer grid to one of the coarser."""
+        axes = len(layout.space(shape))
+        strides = (self.stride,) * axes if isinstance(self.stride, int) else self.stride
+        if len(strides) != axes or (not axes and self.stride not in (1, ())):
+            raise ValueError(
+                f"argument 'stride' must be 1 or one integer for each of the {axes} spatial axes of shape {shape}, "
+                f"got {self.stride}"
+            )
+        return math.prod(strides)
 
 
-def _from_letters(layout: str, ndim: int, shape: Shape) -> Layout:
-    if len(layout) != ndim or not layout.isalpha():
-        raise ValueError(
-            f"argument 'layout' must be 'io', 'oi' or one letter for each of the {ndim} axes of shape {shape}, "
-            f"got {layout!r}"
-        )
-    axes = {role: tuple(a for a, letter in enumerate(layout) if letter == role) for role in "iob"}
-    if not axes["i"] and not axes["o"]:
-        raise ValueError(f"argument 'layout' must name an input axis 'i' or an output axis 'o', got {layout!r}")
-    return Layout(axes["i"], axes["o"], axes["b"])
+def check_wiring(layout: object, shape: Shape, groups: object, stride: object, transposed: object) -> Wiring:
+    """Return a layer's wiring, each argument checked by itself."""
+    if not isinstance(transposed, bool):
+        raise TypeError(f"argument 'transposed' must be True or False, got {transposed!r}")
+    return Wiring(
+        _check_layout(layout, shape), check_integer("groups", groups, minimum=1), _check_stride(stride), transposed
+    )
 
 
-def _from_axes(layout: tuple[object, ...], ndim: int) -> Layout:
-    rule = f"(input axes, output axes[, batch axes]), different axes of {ndim}"
-    if len(layout) not in (2, 3):
-        raise ValueError(f"argument 'layout' must be {rule}, got {layout!r}")
-    groups: list[tuple[int, ...]] = []
-    for axes in layout:
-        members = axes if isinstance(axes, tuple) else (axes,)
-        if not all(isinstance(a, int) and not isinstance(a, bool) and -ndim <= a < ndim for a in members):
-            raise ValueError(f"argument 'layout' must be {rule}, got {layout!r}")
-        groups.append(tuple(int(a) % ndim for a in members))
-    flat = [a for group in groups for a in group]
-    if len(set(flat)) != len(flat):
-        raise ValueError(f"argument 'layout' must be {rule}, got {layout!r}")
-    return Layout(*groups)
+def check_fan(argument: str, value: object) -> int | float:
+    """Return a fan that the caller knows: a number > 0."""
+    number = check_finite(argument, value, above=0)
+    return int(value) if isinstance(value, numbers.Integral) else int(number) if number.is_integer() else number
 
 
-def fans(shape: ShapeLike, *, layout: LayoutLike = "io", groups: int = 1) -> Fans:
+def fans(
+    shape: ShapeLike,
+    *,
+    layout: LayoutLike = "io",
+    groups: int = 1,
+    stride: StrideLike = 1,
+    transposed: bool = False,
+) -> Fans:
     r"""Return the number of connections into and out of a unit.
 
-    fan_in = inputs a group × receptive field, fan_out = outputs a group × receptive field.
+    fan_in = inputs a group × receptive field, fan_out = outputs a group × receptive field / steps, where steps is the
+    product of the strides; in a transposed convolution it divides fan_in instead.
 
     Parameters
     ----------
@@ -99,36 +190,122 @@ def fans(shape: ShapeLike, *, layout: LayoutLike = "io", groups: int = 1) -> Fan
         The weight's global shape; at least 2-d unless `layout` names the axes.
     layout
         "io": (…spatial, in, out), as in x @ W, JAX and Keras. "oi": (out, in, …spatial), as in PyTorch and Caffe.
-        Or one letter an axis: i = input, o = output, b = batch (independent weights, as of experts or of a Keras
-        depthwise kernel's input axis), any other letter = spatial; for instance "hwio" or "bio". Or a tuple
-        (input axes, output axes[, batch axes]), each an int or a tuple of ints.
+        Or one letter an axis: i = input, o = output; b, e, g, l, n = independent weights (batch, experts, groups,
+        layers stacked for a scan, a Keras depthwise kernel's channels); h, w, k, s, t, x, y, z, a digit and, beside h
+        and w, d = space; for instance "hwio", "eio", "iio". A letter may stand for several axes. Or a tuple or list
+        (input axes, output axes[, batch axes]), each an int or several. A 3-d weight under "io" is the kernel of a
+        1-d convolution; experts and layers are "eio" and "lio".
     groups
-        Number of groups of a grouped convolution, >= 1. As in every framework the input axis counts one group's
-        channels and the output axis all of them, so fan_out is divided by `groups`.
+        Number of groups of a grouped convolution, or of matrices packed side by side, >= 1. The outer channel axis, at
+        one end of the weight, counts the channels of all groups and the other one group's, as in every framework:
+        (out, in/groups, k, k), (k, k, in/groups, out), and of a transposed convolution (in, out/groups, k, k). Where
+        both are at an end it is the output axis.
+    stride
+        An integer >= 1, or one a spatial axis. Of k² weights a strided convolution uses k²/stride² for one input, on
+        average; fans may be fractions. Dilation and padding change nothing in the interior of an image.
+    transposed
+        Whether the layer is a transposed convolution, which spreads each input over stride² outputs. Its layout must
+        name each axis, "iohw" (PyTorch), "hwoi" (Keras) or "hwio" (Flax): i is always what the layer reads.
 
     Returns
     -------
     Fans
-        Named tuple (fan_in, fan_out) of ints.
+        Named tuple (fan_in, fan_out): ints, and floats where they are no integers.
 
     Raises
     ------
     ValueError, TypeError
-        If the shape, layout or groups do not fit each other.
+        If the shape, layout, groups or stride do not fit each other. A layout without input axis has no fan_in: a
+        bias takes that of its weight, by `fan_in=` of `init`.
 
     Notes
     -----
-    PyTorch and Caffe do not divide fan_out by the groups; this function gives the true number of connections.
+    PyTorch and Caffe do not divide fan_out by the groups, PyTorch takes fan_in for fan_out in transposed convolutions,
+    and none of them knows the stride; this function gives the true number of connections. What to write for each layer
+    of PyTorch, Keras and JAX: docs/fans.md.
 
     Examples
     --------
     >>> import fastinit as fi
     >>> fi.fans((784, 512))
     Fans(fan_in=784, fan_out=512)
-    >>> fi.fans((64, 16, 3, 3), layout="oi", groups=2)
+    >>> fi.fans((64, 16, 3, 3), layout="oi", groups=2, stride=2)
+    Fans(fan_in=144, fan_out=72)
+    >>> fi.fans((64, 32, 3, 3), layout="iohw", stride=2, transposed=True)
     Fans(fan_in=144, fan_out=288)
     >>> fi.fans((3, 3, 32, 1), layout="hwbo")
     Fans(fan_in=9, fan_out=9)
+    >>> fi.fans((64, 256, 512), layout="eio")
+    Fans(fan_in=256, fan_out=512)
     """
     checked = check_shape(shape)
-    return resolve_layout(layout, checked).fans(checked, check_integer("groups", groups, minimum=1))
+    return check_wiring(layout, checked, groups, stride, transposed).fans(checked, Fans._fields)
+
+
+def _instead(wanted: str) -> str:
+    return f"{wanted}= (a bias has its weight's)" if wanted == "fan_in" else f"{wanted}="
+
+
+def _check_stride(stride: object) -> int | tuple[int, ...]:
+    if type(stride) is int and stride == 1:
+        return 1  # the usual case
+    sizes = tuple(stride) if isinstance(stride, list | tuple) else (stride,)
+    try:
+        checked = tuple(check_integer("stride", n, minimum=1) for n in sizes)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"argument 'stride' must be an integer >= 1, or one a spatial axis, got {stride!r}") from None
+    if math.prod(checked) >= 1 << 63:
+        raise ValueError(f"argument 'stride' must have a product < 2**63, got {stride!r}")
+    return checked if isinstance(stride, list | tuple) else checked[0]
+
+
+def _check_layout(layout: object, shape: Shape) -> str | Layout:
+    """Return the axes that `layout` names in `shape`; a pair is left, since a scheme may need no fans at all."""
+    if isinstance(layout, Layout):
+        return layout
+    if isinstance(layout, str):
+        return layout.lower() if layout in (*_PAIRS, "IO", "OI") else _from_letters(layout, shape)
+    if isinstance(layout, list | tuple):
+        return _from_axes(layout, len(shape))
+    raise TypeError(f"argument 'layout' must be 'io', 'oi', a letter for each axis or a tuple of axes, got {layout!r}")
+
+
+def _from_letters(layout: str, shape: Shape) -> Layout:
+    if not {*layout} <= _LETTERS:
+        spelt = "i (input), o (output), b e g l n (batch, expert, group, layer) and h w d k s t x y z or digits (space)"
+        raise ValueError(f"argument 'layout' must be made of {spelt}, got {layout!r}{_hint(layout)}")
+    if len(layout) != len(shape):
+        raise ValueError(
+            f"argument 'layout' must be 'io', 'oi' or one letter for each of the {len(shape)} axes of shape {shape}, "
+            f"got {layout!r}"
+        )
+    letters = layout.lower()
+    if "d" in letters and not {*"hw"} <= {*letters}:
+        raise ValueError(
+            f"argument 'layout' must have 'd' (depth) beside 'h' and 'w' only, got {layout!r}; an axis of space by "
+            "itself may be 'k'"
+        )
+    return _layout([[a for a, c in enumerate(letters) if c in role] for role in (_INPUTS, _OUTPUTS, _BATCH)], layout)
+
+
+def _hint(layout: str) -> str:
+    if {*layout} & {*"cCfF"}:
+        return "; channels (as in 'NCHW', a layout of data) are a weight's inputs 'i' or its outputs 'o'"
+    return "; a length is 'w' or 'k', layers stacked for a scan are 'l'" if "L" in layout else ""
+
+
+def _from_axes(layout: Sequence[Any], ndim: int) -> Layout:
+    roles = [role if isinstance(role, list | tuple) else (role,) for role in layout]
+    flat = [a for role in roles for a in role]
+    known = all(isinstance(a, numbers.Integral) and not isinstance(a, bool) and -ndim <= int(a) < ndim for a in flat)
+    if len(roles) not in (2, 3) or not known or len({int(a) % ndim for a in flat}) != len(flat):
+        rule = f"(input axes, output axes[, batch axes]), different axes of {ndim}"
+        raise ValueError(f"argument 'layout' must be {rule}, got {layout!r}")
+    return _layout([[int(a) % ndim for a in role] for role in roles], layout)
+
+
+def _layout(roles: Sequence[Sequence[int]], written: object) -> Layout:
+    inputs, outputs, batch = (*map(tuple, roles), ())[:3]
+    if not (inputs or outputs):
+        raise ValueError(f"argument 'layout' must name an input axis 'i' or an output axis 'o', got {written!r}")
+    return Layout(inputs, outputs, batch, written)

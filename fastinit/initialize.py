@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -9,8 +10,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .errors import check_integer
-from .fans import Fans, Layout, LayoutLike, resolve_layout
+from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
 from .laws import Law, Tensor
 from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape
 from .schemes import Scheme, get_scheme
@@ -33,10 +33,12 @@ def init(
     dtype: DTypeLike = "float32",
     layout: LayoutLike = "io",
     groups: int = 1,
+    stride: StrideLike = 1,
+    transposed: bool = False,
     region: RegionLike | None = None,
     out: NDArray[Any] | None = None,
-    fan_in: int | None = None,
-    fan_out: int | None = None,
+    fan_in: float | None = None,
+    fan_out: float | None = None,
     **params: Any,
 ) -> NDArray[Any]:
     """Return a weight tensor, or a region of one, drawn by a named scheme.
@@ -57,15 +59,17 @@ def init(
     dtype
         "float32", "float64", "float16" or "bfloat16" (or their NumPy dtypes). The 16-bit types are the float32 values
         rounded once to nearest even.
-    layout, groups
-        Where the input and output axes are, and the groups of a grouped convolution: see `fans`.
+    layout, groups, stride, transposed
+        Where the input and output axes are, the groups and the stride of a convolution, and whether it is a transposed
+        one: see `fans`, and docs/fans.md for what to write for each layer of PyTorch, Keras and JAX.
     region
         A tuple of slices start:stop, one an axis, of the global shape; None for all of it. Fans always come from
         the global shape, so the parts of a sharded tensor are those of the whole.
     out
         A writable array of the region's shape and of `dtype`, contiguous or not, to fill and return.
     fan_in, fan_out
-        Fans to use instead of those of the shape; integers >= 1.
+        Fans to use instead of those of the shape; numbers > 0. A scheme needs only those that its mode names: with
+        fan_in=784, he_normal fills a bias or any other shape.
     **params
         The scheme's parameters: see `get_scheme`.
 
@@ -97,8 +101,8 @@ def init(
     whole = check_shape(shape)
     part = check_region(region, whole)
     kind = _check_dtype(dtype)
-    count = check_integer("groups", groups, minimum=1)
-    law, axes = _resolve_law(resolved, whole, layout, count, fan_in, fan_out)
+    wiring = check_wiring(layout, whole, groups, stride, transposed)
+    law, axes = _resolve_law(resolved, whole, wiring, fan_in, fan_out)
     tensor = Tensor(whole, kind, check_seed(seed), check_name(name), axes)
     law.check(tensor)
     target = _target(out, tuple(length for _, length in part), DTYPES[kind])
@@ -266,25 +270,22 @@ def _cached_scheme(name: str, params: tuple[tuple[str, type, Any], ...]) -> Sche
 
 
 def _resolve_law(
-    scheme: Scheme, shape: Shape, layout: LayoutLike, groups: int, fan_in: object, fan_out: object
+    scheme: Scheme, shape: Shape, wiring: Wiring, fan_in: object, fan_out: object
 ) -> tuple[Law, Layout | None]:
-    given_in = None if fan_in is None else check_integer("fan_in", fan_in, minimum=1)
-    given_out = None if fan_out is None else check_integer("fan_out", fan_out, minimum=1)
-    # Axes are looked up afresh: (True, False) equals (1, 0) for a cache, but is refused.
-    axes = layout if isinstance(layout, str) else resolve_layout(layout, shape)
-    return _cached_law(scheme, shape, axes, groups, given_in, given_out)
+    given_in = None if fan_in is None else check_fan("fan_in", fan_in)
+    given_out = None if fan_out is None else check_fan("fan_out", fan_out)
+    if not (scheme.rule.needs or scheme.rule.needs_layout):
+        # Not by the cache, for which the constants 0.0 and -0.0 are one scheme.
+        return scheme.law(Fans(math.nan, math.nan)), None
+    return _cached_law(scheme, shape, wiring, given_in, given_out)
 
 
 @lru_cache(maxsize=1024)
 def _cached_law(
-    scheme: Scheme, shape: Shape, layout: str | Layout, groups: int, fan_in: int | None, fan_out: int | None
+    scheme: Scheme, shape: Shape, wiring: Wiring, fan_in: float | None, fan_out: float | None
 ) -> tuple[Law, Layout | None]:
-    rule = scheme.rule
-    if not rule.needs_fans or (fan_in and fan_out and not rule.needs_layout):
-        return scheme.law(Fans(fan_in or 1, fan_out or 1)), None
-    axes = resolve_layout(layout, shape)
-    counted = axes.fans(shape, groups)
-    return scheme.law(Fans(fan_in or counted.fan_in, fan_out or counted.fan_out)), axes
+    layout = wiring.neurons(shape) if scheme.rule.needs_layout else None
+    return scheme.law(wiring.fans(shape, scheme.rule.needs, fan_in, fan_out)), layout
 
 
 def _check_dtype(dtype: object) -> str:

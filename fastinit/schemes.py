@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -16,18 +16,22 @@ from .gaussian import truncation
 from .laws import Constant, Law, Normal, TruncatedNormal, Uniform
 from .structured import PositiveUnitBall, Sparse
 
-MODES = ("fan_in", "fan_out", "fan_avg")
+# The fans whose mean is n.
+MODES = {"fan_in": ("fan_in",), "fan_out": ("fan_out",), "fan_avg": ("fan_in", "fan_out")}
 DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 
 
 class Rule(Protocol):
     """How a scheme gets from fans to a law."""
 
-    needs_fans: bool
     needs_layout: bool
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The fans that `law` reads."""
+
     def law(self, fans: Fans) -> Law:
-        """Return the law for a weight with these fans."""
+        """Return the law for a weight with these fans; those not needed may be NaN."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,6 @@ class VarianceScaling:
     gain: float
     mode: str
     distribution: str
-    needs_fans = True
     needs_layout = False
 
     def __post_init__(self) -> None:
@@ -47,11 +50,16 @@ class VarianceScaling:
         _check_choice("mode", self.mode, MODES)
         _check_choice("distribution", self.distribution, DISTRIBUTIONS)
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The fans that the mode names."""
+        return MODES[self.mode]
+
     def law(self, fans: Fans) -> Law:
         """Return the law with the variance that the fans ask for."""
-        n = {"fan_in": fans.fan_in, "fan_out": fans.fan_out, "fan_avg": (fans.fan_in + fans.fan_out) / 2}[self.mode]
-        # max: a weight with no connections has no elements either, and needs no law of its own.
-        std = self.gain * math.sqrt(self.scale / max(1.0, n))
+        n = sum(getattr(fans, fan) for fan in self.needs) / len(self.needs)
+        # A weight with no connections has no elements either, and needs no law of its own.
+        std = self.gain * math.sqrt(self.scale / (n or 1.0))
         if self.distribution == "uniform":
             limit = math.sqrt(3) * std
             return Uniform(-limit, limit)
@@ -66,7 +74,7 @@ class Fixed:
     """A law that does not look at the fans."""
 
     fixed: Law
-    needs_fans = False
+    needs = ()
     needs_layout = False
 
     def law(self, fans: Fans) -> Law:
@@ -80,7 +88,7 @@ class PerNeuron:
 
     kind: Callable[..., Law]
     numbers: tuple[float, ...] = ()
-    needs_fans = True
+    needs = ("fan_in",)
     needs_layout = True
 
     def law(self, fans: Fans) -> Law:
@@ -154,7 +162,7 @@ def _scheme(name: str, formula: str, *aliases: str) -> Callable[[Callable[..., R
     return register
 
 
-def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
+def _check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
     if check_string(argument, value) not in choices:
         raise unknown(argument, value, choices)
     return str(value)

@@ -31,6 +31,15 @@ def _split_axes(tensor: Tensor) -> tuple[list[int], list[int]]:
     return neurons, [a for a in range(len(tensor.shape)) if a not in neurons]
 
 
+def _check_fan_in(tensor: Tensor, fan_in: float) -> None:
+    """Refuse a fan_in that is not the number of weights which the layout gives a neuron."""
+    incoming = math.prod(tensor.shape[a] for a in _split_axes(tensor)[1])
+    if incoming != fan_in:
+        raise ValueError(
+            f"argument 'fan_in' must be the layout's {incoming} for a scheme of whole neurons, got {fan_in}"
+        )
+
+
 @dataclass(frozen=True)
 class Sparse:
     """Each neuron keeps exactly `nonzeros` incoming connections, N(0, std²); the others are 0."""
@@ -59,12 +68,7 @@ class Sparse:
     def check(self, tensor: Tensor) -> None:
         """Refuse a std that the type of the computation cannot hold, and a fan_in that is not the layout's."""
         self._kept.check(tensor)
-        incoming = math.prod(tensor.shape[a] for a in _split_axes(tensor)[1])
-        if incoming != self.fan_in:
-            raise ValueError(
-                f"argument 'fan_in' must be the layout's {incoming} for a scheme that places connections, "
-                f"got {self.fan_in}"
-            )
+        _check_fan_in(tensor, self.fan_in)
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Write zeros, then the kept connections that lie in the region."""
@@ -108,10 +112,10 @@ class PositiveUnitBall:
         return 1.0 / (3.0 * max(1, self.fan_in) ** 2)
 
     def check(self, tensor: Tensor) -> None:
-        """Refuse sums that could not be exact."""
-        incoming = math.prod(tensor.shape[a] for a in _split_axes(tensor)[1])
-        if incoming > 1 << 24:
-            raise ValueError(f"argument 'shape' must have fan_in <= 2**24 for positive_unitball, got {incoming}")
+        """Refuse sums that could not be exact, and a fan_in that is not the layout's."""
+        _check_fan_in(tensor, self.fan_in)
+        if self.fan_in > 1 << 24:
+            raise ValueError(f"argument 'shape' must have fan_in <= 2**24 for positive_unitball, got {self.fan_in}")
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Add up each neuron's incoming weights, wherever they lie, then draw the region and divide."""

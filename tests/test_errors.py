@@ -70,7 +70,7 @@ TABLE = {
     "negative nonzeros": ("sparse", {"nonzeros": -1}, ValueError, r"argument 'nonzeros' must be an integer >= 0, got -1"),
     "fractional nonzeros": ("sparse", {"nonzeros": 1.5}, TypeError, r"argument 'nonzeros' must be an integer >= 0, got 1\.5"),
     "sparse with another fan_in": ("sparse", {"nonzeros": 2, "fan_in": 9}, ValueError,
-                                   r"argument 'fan_in' must be the layout's 4 for a scheme that places connections, got 9"),
+                                   r"argument 'fan_in' must be the layout's 4 for a scheme of whole neurons, got 9"),
     # shape
     "float size": ("normal", {"shape": (4.0, 6)}, TypeError, r"argument 'shape' must hold integers >= 0, got \(4\.0, 6\)"),
     "float shape": ("normal", {"shape": 4.0}, TypeError, r"argument 'shape' must hold integers >= 0, got 4\.0"),
