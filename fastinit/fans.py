@@ -153,7 +153,10 @@ class Wiring(NamedTuple):
                 f"argument 'stride' must be 1 or one integer for each of the {axes} spatial axes of shape {shape}, "
                 f"got {self.stride}"
             )
-        return math.prod(strides)
+        steps = math.prod(strides)
+        if steps >= 1 << 63:
+            raise ValueError(f"argument 'stride' must have a product < 2**63, got {self.stride}")
+        return steps
 
 
 def check_wiring(layout: object, shape: Shape, groups: object, stride: object, transposed: object) -> Wiring:
@@ -254,8 +257,6 @@ def _check_stride(stride: object) -> int | tuple[int, ...]:
         checked = tuple(check_integer("stride", n, minimum=1) for n in sizes)
     except (TypeError, ValueError) as error:
         raise type(error)(f"argument 'stride' must be an integer >= 1, or one a spatial axis, got {stride!r}") from None
-    if math.prod(checked) >= 1 << 63:
-        raise ValueError(f"argument 'stride' must have a product < 2**63, got {stride!r}")
     return checked if isinstance(stride, list | tuple) else checked[0]
 
 

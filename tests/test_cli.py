@@ -97,6 +97,17 @@ def test_parameters_and_layout_reach_the_scheme(tmp_path):
     np.testing.assert_array_equal(np.load(path), expected)
 
 
+def test_strides_and_fans_reach_the_scheme(tmp_path):
+    path = tmp_path / "w.npy"
+    words = ["--shape", "8,4,3,3", "--layout", "iohw", "--groups", 2, "--transposed"]
+    for stride, text in ((2, "2"), ((2, 1), "2,1")):
+        assert invoke("init", "he_normal", *words, "--stride", text, "-o", path).exit_code == 0
+        expected = fi.init("he_normal", (8, 4, 3, 3), layout="iohw", groups=2, transposed=True, stride=stride, seed=0)
+        np.testing.assert_array_equal(np.load(path), expected)
+    assert invoke("init", "xavier_uniform", "--shape", 8, "--fan-in", 100, "--fan-out", 8.5, "-o", path).exit_code == 0
+    np.testing.assert_array_equal(np.load(path), fi.init("xavier_uniform", (8,), fan_in=100, fan_out=8.5, seed=0))
+
+
 def test_probe_prints_saves_and_draws(tmp_path):
     words = ["--scheme", "normal", "-p", "std=0.01", "--activation", "tanh", "--depth", 5, "--width", 50]
     files = ["--save", tmp_path / "p.json", "--plot", tmp_path / "p.png"]
