@@ -51,11 +51,8 @@ class Layout:
         """
         own = [a for a in range(len(shape)) if a not in self.batch]
         outer = {own[0], own[-1]}
-        return (
-            self.inputs
-            if not self.outputs or (outer & {*self.inputs} and not outer & {*self.outputs})
-            else self.outputs
-        )
+        outside = outer & {*self.inputs} and not outer & {*self.outputs}
+        return self.outputs if self.outputs and not outside else self.inputs
 
 
 class Wiring(NamedTuple):

@@ -134,7 +134,7 @@ def dense(reads, weight, gives, **sizes):
 
 
 def gated(reads, weight, gives, gates=(1, 4, 3), **sizes):
-    return [Layer(reads, weight, gives, {"gates": n, **sizes}) for n in gates]
+    return [Layer(reads, weight, gives, {"gates": n, "groups": n, **sizes}) for n in gates]
 
 
 def convolutions(reads, weight, gives, *, kernels=KERNELS, transposed=False, strides=(1, 2), **sizes):
@@ -166,7 +166,7 @@ LAYERS = {
         *convolutions("gi", "(go)ik", "go"),
         *convolutions("gi", "(go)ik", "go", **SPARSE),
     ],
-    ("PyTorch", "the same, depthwise", "weight"): convolutions("gi", "(go)ik", "go", inputs=240),
+    ("PyTorch", "the same, depthwise", "weight"): convolutions("gi", "(go)ik", "go", inputs=240, groups=240),
     ("PyTorch", "ConvTranspose1d, ConvTranspose2d, ConvTranspose3d", "weight"): [
         *convolutions("gi", "(gi)ok", "go", transposed=True),
         *convolutions("gi", "(gi)ok", "go", transposed=True, **SPARSE),
@@ -177,7 +177,7 @@ LAYERS = {
         *gated("gi", "(go)i", "go", gates=(4,), state=60),
     ],
     ("PyTorch", "LSTM with proj_size", "weight_hr"): dense("i", "oi", "o"),
-    ("PyTorch", "MultiheadAttention", "in_proj_weight"): dense("gi", "(go)i", "go"),
+    ("PyTorch", "MultiheadAttention", "in_proj_weight"): dense("gi", "(go)i", "go", groups=3),
     ("PyTorch", "MultiheadAttention", "q_proj_weight, k_proj_weight, v_proj_weight, out_proj.weight"): dense(
         "i", "oi", "o"
     ),
@@ -185,11 +185,11 @@ LAYERS = {
     ("PyTorch", "EmbeddingBag, sum of count rows", "weight"): [Lookup("", "", "", {"rows": 400}, count=8)],
     ("PyTorch", "EmbeddingBag, mean of count rows", "weight"): [Lookup("", "", "", {"rows": 400}, count=8, mean=True)],
     ("PyTorch", "an embedding tied to the output head", "weight"): dense("i", "oi", "o"),
-    ("PyTorch", "fused gate and up projection", "weight"): dense("gi", "(go)i", "go"),
+    ("PyTorch", "fused gate and up projection", "weight"): dense("gi", "(go)i", "go", groups=2),
     ("PyTorch", "experts", "down_proj"): dense("ei", "eoi", "eo"),
-    ("PyTorch", "experts, gate and up fused", "gate_up_proj"): dense("egi", "e(go)i", "ego"),
+    ("PyTorch", "experts, gate and up fused", "gate_up_proj"): dense("egi", "e(go)i", "ego", groups=2),
     ("PyTorch", "GPT-2's Conv1D", "weight"): dense("i", "io", "o"),
-    ("PyTorch", "GPT-2's c_attn", "weight"): dense("gi", "i(go)", "go"),
+    ("PyTorch", "GPT-2's c_attn", "weight"): dense("gi", "i(go)", "go", groups=3),
     ("Keras 3", "Dense", "kernel"): dense("i", "io", "o"),
     ("Keras 3", 'EinsumDense("ab,bcd->acd")', "kernel"): dense("b", "bcd", "cd"),
     ("Keras 3", 'EinsumDense("acd,cde->ae")', "kernel"): dense("cd", "cde", "e"),

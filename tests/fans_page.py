@@ -47,6 +47,7 @@ class Line(NamedTuple):
     layer: object
     shape: tuple
     words: dict
+    groups: int
     fan_in: float | None
     fan_out: float | None
 
@@ -69,7 +70,7 @@ def evaluate(row, layer):
     numbers = [value(cell) if cell else None for cell in fans]
     shape = tuple(int(n) for n in value(shape))
     label = f"{key[0]}, {key[1]}, {key[2]}" + (f", {layer.sizes}" if layer.sizes else "")
-    return Line(label, layer, shape, value(f"dict({words})"), *numbers)
+    return Line(label, layer, shape, value(f"dict({words})"), sizes["groups"], *numbers)
 
 
 def lines():

@@ -57,7 +57,7 @@ def strides(line):
 
 @pytest.mark.parametrize("line", lines("JAX, Flax Conv,", "Keras 3, Conv1D, Conv2D"))
 def test_convolutions(line):
-    groups = line.words["groups"]
+    groups = line.groups
 
     def convolve(x, w):
         dimensions = numbers(line, "kIO")

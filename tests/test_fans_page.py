@@ -27,7 +27,7 @@ def fans_of(line):
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.label)
 def test_of_ones_a_layer_counts_its_connections(line):
     for _, fan, forward in fans_of(line):
-        counts = line.layer.counts(line.shape, line.words.get("groups", 1), forward)
+        counts = line.layer.counts(line.shape, line.groups, forward)
         assert counts.mean() == pytest.approx(fan, rel=1e-12)
 
 
@@ -43,10 +43,9 @@ def test_words_give_the_fans(line):
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.label)
 def test_signal_and_gradient_keep_their_size(line):
-    groups = line.words.get("groups", 1)
     for mode, fan, forward in fans_of(line):
-        z = line.layer.run(line.weight(mode), fans_page.signs, groups, forward)
-        fans_page.assert_keeps_size(z, line.layer.counts(line.shape, groups, forward), fan)
+        z = line.layer.run(line.weight(mode), fans_page.signs, line.groups, forward)
+        fans_page.assert_keeps_size(z, line.layer.counts(line.shape, line.groups, forward), fan)
 
 
 def test_a_wrong_word_is_seen():
