@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import check_finite, check_integer, unknown
-from .initialize import DTYPES
 
 Array = NDArray[Any]
 
@@ -78,17 +77,6 @@ def check_range(limits: Any) -> tuple[float, float]:
     if not low < high or not math.isfinite(high - low):
         raise ValueError(rule)
     return low, high
-
-
-def check_dtype(dtype: Any) -> str:
-    """Return the name of a type of weights."""
-    try:
-        name = np.dtype(dtype).name if not isinstance(dtype, str) else dtype
-    except TypeError:
-        name = str(dtype)
-    if name not in DTYPES:
-        raise unknown("dtype", name, DTYPES)
-    return name
 
 
 def check_flag(argument: str, value: Any) -> bool:

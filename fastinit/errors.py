@@ -5,21 +5,52 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import reprlib
 from collections.abc import Iterable
+
+import numpy as np
+
+# What a message shows of a value, however large, deep or odd that is.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel = 4
+_SHOWN.maxstring = _SHOWN.maxother = 120
+_SHOWN.maxtuple = _SHOWN.maxlist = 12
+
+
+def shown(value: object) -> str:
+    """Return the value as a message shows it: its repr, cut if long, and in words where there is none."""
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return f"an integer of {value.bit_length()} bits"  # Python writes no more than 4300 digits
+    try:
+        return _SHOWN.repr(value)
+    except Exception:  # a __repr__ of the caller's
+        return f"a {type(value).__name__}"
 
 
 def unknown(argument: str, value: object, choices: Iterable[str]) -> ValueError:
     """Return the error for a name that is none of `choices`, with the nearest one if any is near."""
     names = sorted(choices)
-    near = difflib.get_close_matches(str(value).lower(), names, n=1)
+    near = difflib.get_close_matches(str(value)[:80].lower(), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"argument '{argument}' must be one of {', '.join(names)}, got {value!r}{hint}")
+    return ValueError(f"argument '{argument}' must be one of {', '.join(names)}, got {shown(value)}{hint}")
+
+
+def plain_number(value: object) -> object:
+    """Return a number of NumPy's or of a framework's, a scalar or an array without dimensions, as Python's.
+
+    Arithmetic in a small type would lose what float64 has: 1e-6 is 0 in float16. Durations, which NumPy counts among
+    the integers, are left as they are.
+    """
+    if getattr(value, "shape", None) != () or isinstance(value, np.timedelta64):
+        return value
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
 
 
 def check_string(argument: str, value: object) -> str:
     """Return `value` if it is a string."""
     if not isinstance(value, str):
-        raise TypeError(f"argument '{argument}' must be a string, got {value!r}")
+        raise TypeError(f"argument '{argument}' must be a string, got {shown(value)}")
     return value
 
 
@@ -32,8 +63,8 @@ def check_finite(
     above: float = -math.inf,
 ) -> float:
     """Return `value` as a float if it is a finite number, minimum <= value <= maximum and value > above."""
-    if type(value) is float and minimum <= value <= maximum and above < value < math.inf:
-        return value  # the usual case; the bounds refuse -inf and NaN
+    if type(value) is float and minimum <= value <= maximum and above < value < math.inf and value > -math.inf:
+        return value + 0.0  # the usual case
     rule = "a finite number"
     if above > -math.inf:
         rule += f" > {above:g}"
@@ -43,11 +74,12 @@ def check_finite(
         rule += f" >= {minimum:g}"
     elif maximum < math.inf:
         rule += f" <= {maximum:g}"
-    message = f"argument '{argument}' must be {rule}, got {value!r}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    message = f"argument '{argument}' must be {rule}, got {shown(value)}"
+    plain = plain_number(value)
+    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
         raise TypeError(message)
     try:
-        number = float(value)
+        number = float(plain) + 0.0  # of two zeros the positive one
     except OverflowError:  # an int beyond float64
         number = math.inf
     if not (math.isfinite(number) and minimum <= number <= maximum and number > above):
@@ -59,9 +91,10 @@ def check_integer(argument: str, value: object, *, minimum: int) -> int:
     """Return `value` as an int if it is an integer (of Python's or NumPy's) >= minimum."""
     if type(value) is int and value >= minimum:  # the usual case, an order faster than asking the abstract class
         return value
-    message = f"argument '{argument}' must be an integer >= {minimum}, got {value!r}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    message = f"argument '{argument}' must be an integer >= {minimum}, got {shown(value)}"
+    plain = plain_number(value)
+    if isinstance(plain, bool | np.timedelta64) or not isinstance(plain, numbers.Integral):
         raise TypeError(message)
-    if value < minimum:
+    if plain < minimum:
         raise ValueError(message)
-    return int(value)
+    return int(plain)

@@ -87,8 +87,6 @@ class Wiring(NamedTuple):
         skipped = steps if incoming == self.transposed else 1
         split = self.groups if channels == layout.grouped(shape) else 1
         count = math.prod(shape[a] for a in (*channels, *space)) // split
-        if count >= 1 << 63:
-            raise ValueError(f"argument 'shape' must have {wanted} < 2**63, got {shape}")
         return count / skipped if count % skipped else count // skipped
 
     def resolve(self, shape: Shape, wanted: str = "fan_in") -> Layout:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .dtypes import DTYPES
 from .errors import check_finite
-from .initialize import DTYPES
 
 Array = NDArray[Any]
 

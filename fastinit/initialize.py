@@ -6,22 +6,16 @@ import math
 from functools import lru_cache
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .dtypes import DTYPES, check_dtype
+from .errors import shown
 from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
 from .laws import Law, Tensor
-from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape
+from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape, overlaps_itself
 from .schemes import Scheme, get_scheme
 from .streams import check_name, check_seed
-
-DTYPES = {
-    "float32": np.dtype(np.float32),
-    "float64": np.dtype(np.float64),
-    "float16": np.dtype(np.float16),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-}
 
 
 def init(
@@ -100,14 +94,14 @@ def init(
     resolved = _resolve_scheme(scheme, params)
     whole = check_shape(shape)
     part = check_region(region, whole)
-    kind = _check_dtype(dtype)
+    kind = check_dtype(dtype)
     wiring = check_wiring(layout, whole, groups, stride, transposed)
     law, axes = _resolve_law(resolved, whole, wiring, fan_in, fan_out)
     tensor = Tensor(whole, kind, check_seed(seed), check_name(name), axes)
     law.check(tensor)
     target = _target(out, tuple(length for _, length in part), DTYPES[kind])
     law.fill(tensor, part, target)
-    return target
+    return target if out is None else out
 
 
 def normal(
@@ -252,8 +246,8 @@ def truncated_normal(
 def _resolve_scheme(scheme: object, params: dict[str, Any]) -> Scheme:
     if not isinstance(scheme, Scheme):
         try:
-            # The types belong to the key: True and 1.0 equal 1, but are not what an integer parameter takes.
-            return _cached_scheme(scheme, tuple((k, type(v), v) for k, v in params.items()))
+            # Of equal values the key tells the types and signs apart: True is no 1, and -0.0 no 0.0.
+            return _cached_scheme(scheme, tuple((k, type(v), repr(v), v) for k, v in params.items()))
         except TypeError:  # something unhashable, or a refusal: let get_scheme say which
             return get_scheme(scheme, **params)  # type: ignore[arg-type]
     if params:
@@ -265,8 +259,8 @@ def _resolve_scheme(scheme: object, params: dict[str, Any]) -> Scheme:
 
 
 @lru_cache(maxsize=256)
-def _cached_scheme(name: str, params: tuple[tuple[str, type, Any], ...]) -> Scheme:
-    return get_scheme(name, **{key: value for key, _, value in params})
+def _cached_scheme(name: str, params: tuple[tuple[str, type, str, Any], ...]) -> Scheme:
+    return get_scheme(name, **{key: value for key, _, _, value in params})
 
 
 def _resolve_law(
@@ -288,35 +282,23 @@ def _cached_law(
     return scheme.law(wiring.fans(shape, scheme.rule.needs, fan_in, fan_out)), layout
 
 
-def _check_dtype(dtype: object) -> str:
-    # Strings first: NumPy knows the name "bfloat16" only by courtesy of ml_dtypes.
-    if isinstance(dtype, str) and dtype in DTYPES:
-        return dtype
-    try:
-        wanted = np.dtype(dtype)  # type: ignore[call-overload]
-    except TypeError:
-        wanted = None
-    # None would mean float64, as an argument of np.dtype and beside == alike.
-    for known, numpy_dtype in DTYPES.items():
-        if dtype is not None and wanted is not None and wanted == numpy_dtype and wanted.isnative:
-            return known
-    kind = ValueError if isinstance(dtype, str | np.dtype | type) else TypeError
-    raise kind(f"argument 'dtype' must be one of {', '.join(DTYPES)}, got {dtype!r}")
-
-
 def _target(out: object, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return the array to fill: `out` if it can take the region, a new one if there is none."""
+    """Return the memory to fill: that of `out` if it can take the region, a new array's if there is none."""
     if out is None:
+        if math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:
+            raise ValueError(f"argument 'shape' must be that of an array below 2**63 bytes, got {shown(shape)}")
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"argument 'out' must be a NumPy array, got {type(out).__name__}")
-    if out.shape != shape:
-        raise ValueError(f"argument 'out' must have the region's shape {shape}, got {out.shape}")
-    if out.dtype != dtype or not out.dtype.isnative:
-        raise ValueError(f"argument 'out' must have dtype {dtype.name} in native byte order, got {out.dtype!r}")
-    if not out.flags.writeable:
+    if isinstance(out, np.ma.MaskedArray):
+        raise TypeError("argument 'out' must be an array without a mask, got a MaskedArray: pass its .data")
+    memory = out.view(np.ndarray)  # of a matrix or a memory map: neither reshapes or slices like an array
+    if memory.shape != shape:
+        raise ValueError(f"argument 'out' must have the region's shape {shape}, got {memory.shape}")
+    if memory.dtype != dtype or not memory.dtype.isnative:
+        raise ValueError(f"argument 'out' must have dtype {dtype.name} in native byte order, got {memory.dtype!r}")
+    if not memory.flags.writeable:
         raise ValueError("argument 'out' must be writable, got a read-only array")
-    # NumPy gives an empty array strides of 0: there is nothing to repeat.
-    if out.size and any(n > 1 and s == 0 for n, s in zip(out.shape, out.strides, strict=True)):
-        raise ValueError(f"argument 'out' must not repeat its elements, got strides {out.strides}")
-    return out
+    if overlaps_itself(memory):
+        raise ValueError(f"argument 'out' must not share memory among its elements, got strides {memory.strides}")
+    return memory

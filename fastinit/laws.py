@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache, lru_cache
 from types import ModuleType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from .dtypes import DTYPES, compute_type, largest
 from .errors import check_finite
 from .fans import Layout
-from .gaussian import FARTHEST, truncation
 from .regions import Region, Shape, flat_view, geometry
 from .streams import philox_key
 
@@ -50,9 +49,13 @@ class Constant:
     """Every element is `value`."""
 
     value: float
+    # 0.0 and -0.0 are equal, but not the same constant.
+    sign: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", check_finite("value", self.value))
+        value = check_finite("value", self.value)
+        object.__setattr__(self, "value", -0.0 if value == 0 and _is_negative(self.value) else value)
+        object.__setattr__(self, "sign", math.copysign(1.0, self.value))
 
     @property
     def variance(self) -> float:
@@ -61,32 +64,41 @@ class Constant:
 
     def check(self, tensor: Tensor) -> None:
         """Refuse a value that the dtype cannot hold."""
-        _check_range("value", self.value, np.dtype(tensor.dtype))
+        check_range("value", self.value, tensor.dtype)
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Write the constant."""
         out[...] = self.value
 
 
+def _is_negative(value: Any) -> bool:
+    return math.copysign(1.0, float(value)) < 0
+
+
+class Recipe(NamedTuple):
+    """What a kernel needs of a law: which one draws it, and its parameters."""
+
+    kernel: str
+    parameters: NDArray[np.float64]
+
+
 class Sampled(ABC):
     """A law that a kernel draws, element by element."""
 
-    kernel: ClassVar[str]
-
     @abstractmethod
-    def parameters(self, dtype: str) -> NDArray[Any]:
-        """Return the numbers handed to the kernel, in the type it computes in."""
+    def recipe(self, dtype: str) -> Recipe:
+        """Return how elements of that dtype are drawn; raise if the dtype cannot hold them."""
 
     def check(self, tensor: Tensor) -> None:
-        """Refuse numbers that the type of the computation cannot hold."""
-        self.parameters(tensor.dtype)
+        """Refuse numbers that the dtype cannot hold."""
+        self.recipe(tensor.dtype)
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Draw the region."""
         if not out.size:
             return
-        fill = _fill_kernels()
-        view = flat_view(out.view(fill.stored_type(tensor.dtype)))
+        fill, draw = _kernels()
+        view = flat_view(out.view(draw.stored_type(tensor.dtype)))
         if view is None:  # strides that no flat view expresses: draw beside, then copy
             beside = np.empty(out.shape, out.dtype)
             self.fill(tensor, region, beside)
@@ -94,44 +106,62 @@ class Sampled(ABC):
             return
         flat, strides, offset = view
         where = geometry(region, tensor.shape, strides, offset)
-        key = philox_key(tensor.seed, tensor.name)
-        fill.fill(self.kernel, tensor.dtype, flat, where, key, self.parameters(tensor.dtype))
+        law, parameters = self.recipe(tensor.dtype)
+        fill.fill(law, tensor.dtype, flat, where, philox_key(tensor.seed, tensor.name), parameters)
 
 
 @cache
-def _fill_kernels() -> ModuleType:
+def _kernels() -> tuple[ModuleType, ModuleType]:
     """Load the kernels, and Numba with them, when something is first drawn."""
-    from fastinit_kernels import fill
+    from fastinit_kernels import draw, fill
 
-    return fill
-
-
-def compute_type(dtype: str) -> type[np.floating[Any]]:
-    """Return the type in which a dtype's values are computed before their one rounding."""
-    return np.float64 if dtype == "float64" else np.float32
+    return fill, draw
 
 
-def _pack(law: Any, kind: type[np.floating[Any]], *numbers: float) -> NDArray[Any]:
-    from fastinit_kernels.laws import PARAMETERS
+def recipe(kernel: str, *numbers: float) -> Recipe:
+    """Return a recipe with its parameters filled up."""
+    from fastinit_kernels.draw import PARAMETERS
 
-    for field in fields(law):
-        _check_range(field.name, getattr(law, field.name), np.dtype(kind))
-    packed = np.zeros(PARAMETERS, kind)
+    packed = np.zeros(PARAMETERS)
     packed[: len(numbers)] = numbers
-    return packed
+    return Recipe(kernel, packed)
 
 
-def _check_range(name: str, value: float, dtype: np.dtype[Any]) -> None:
-    largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
-    if math.isfinite(value) and abs(value) > largest:
-        raise ValueError(f"argument '{name}' must be within ±{largest:.4g}, the range of {dtype.name}, got {value!r}")
+def check_range(name: str, value: float, dtype: str) -> None:
+    """Refuse a number beyond a dtype."""
+    most = largest(dtype)
+    if math.isfinite(value) and abs(value) > most:
+        raise ValueError(f"argument '{name}' must be within ±{most:.4g}, the range of {dtype}, got {value!r}")
+
+
+def toward(x: Fraction, dtype: str, *, below: bool, strict: bool = False) -> float:
+    """Return the value of a dtype next to x on one side, maybe infinite; x itself counts unless `strict`."""
+    kind = DTYPES[dtype].type
+    away = kind(-math.inf if below else math.inf)
+    with np.errstate(over="ignore"):
+        value = kind(_float(x))
+    while True:
+        if math.isinf(value):
+            if (value < 0) == below:
+                return float(value)
+        else:
+            exact = Fraction(float(value))
+            if (exact < x if below else exact > x) or (exact == x and not strict):
+                return float(value)
+        value = np.nextafter(value, away)
+
+
+def _float(x: Fraction) -> float:
+    try:
+        return float(x)
+    except OverflowError:
+        return math.copysign(math.inf, x)
 
 
 @dataclass(frozen=True)
 class Uniform(Sampled):
-    """U(low, high)."""
+    """U(low, high), low included and high not; low where both are equal."""
 
-    kernel: ClassVar[str] = "uniform"
     low: float
     high: float
 
@@ -147,21 +177,50 @@ class Uniform(Sampled):
         return (self.high / 2 - self.low / 2) ** 2 / 3
 
     @lru_cache(maxsize=256)  # noqa: B019 - frozen and tiny
-    def parameters(self, dtype: str) -> NDArray[Any]:
-        """Return (half width, centre), rounded so that centre ± half never leaves [low, high]."""
+    def recipe(self, dtype: str) -> Recipe:
+        """Return (first value, last value, half width, origin, shift) of x = origin + half · (2j·2^-24 + shift).
+
+        On (-a, a), and where the middle is a number of the type and the type is coarser than the steps of x all
+        through, x is centred: the odd multiples s = (2j + 1)·2^-24 around the middle. Elsewhere x counts its steps from
+        `low`, since odd ones would be ties of the rounding where the type is as fine as the steps, and every second
+        value would be left out.
+        """
+        check_range("low", self.low, dtype)
+        check_range("high", self.high, dtype)
         kind = compute_type(dtype)
-        _check_range("low", self.low, np.dtype(kind))
-        _check_range("high", self.high, np.dtype(kind))
-        low, high, centre = (Fraction(float(kind(x))) for x in (self.low, self.high, self.low / 2 + self.high / 2))
-        half = _toward(min(high - centre, centre - low), kind, below=True)
-        return _pack(self, kind, half, float(centre))
+        if self.low == self.high:
+            value = float(kind(self.low))
+            return recipe("uniform", value, value, 0.0, value, 0.0)
+        first, last = self._inside(dtype)
+        low, high = (Fraction(float(kind(x))) for x in (self.low, self.high))
+        half, centre = (high - low) / 2, (high + low) / 2
+        far = min(abs(low), abs(high)) >= high - low and low * high > 0
+        if centre == 0 or (far and centre == Fraction(float(kind(float(centre))))):
+            return recipe("uniform", first, last, float(kind(float(half))), float(centre), _ulp_of_one(kind) / 2)
+        return recipe("uniform", first, last, float(kind(float(half))), float(low), 1.0)
+
+    def _inside(self, dtype: str) -> tuple[float, float]:
+        first = toward(Fraction(self.low), dtype, below=False)
+        last = toward(Fraction(self.high), dtype, below=True, strict=True)
+        if first > last:
+            raise ValueError(
+                f"argument 'high' must leave room for a {dtype} from low = {self.low!r} on, got {self.high!r}"
+            )
+        return first, last
+
+
+def _ulp_of_one(kind: type[np.floating[Any]]) -> float:
+    return float(np.finfo(kind).eps)
+
+
+# How far out a standard normal of the kernels may come.
+NORMAL_REACH = {"float32": 6.77, "float64": 8.66}
 
 
 @dataclass(frozen=True)
 class Normal(Sampled):
     """N(mean, std²)."""
 
-    kernel: ClassVar[str] = "normal"
     mean: float
     std: float
 
@@ -175,72 +234,12 @@ class Normal(Sampled):
         return self.std**2
 
     @lru_cache(maxsize=256)  # noqa: B019 - frozen and tiny
-    def parameters(self, dtype: str) -> NDArray[Any]:
+    def recipe(self, dtype: str) -> Recipe:
         """Return (std, mean)."""
-        return _pack(self, compute_type(dtype), self.std, self.mean)
-
-
-@dataclass(frozen=True)
-class TruncatedNormal(Sampled):
-    """N(mean, std²) kept strictly between mean + lower·std and mean + upper·std; std is that before truncation."""
-
-    kernel: ClassVar[str] = "truncated_normal"
-    mean: float
-    std: float
-    lower: float
-    upper: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", check_finite("mean", self.mean))
-        object.__setattr__(self, "std", check_finite("std", self.std, minimum=0))
-        for name in ("lower", "upper"):
-            value = getattr(self, name)
-            unbounded = isinstance(value, float | np.floating) and math.isinf(value)
-            object.__setattr__(self, name, float(value) if unbounded else check_finite(name, value))
-        got = f"got lower={self.lower!r}, upper={self.upper!r}"
-        if not self.lower < self.upper:
-            raise ValueError(f"argument 'lower' must be < upper, {got}")
-        if self.lower > FARTHEST or self.upper < -FARTHEST:
-            raise ValueError(f"argument 'lower' must leave room within {FARTHEST:g} std of the mean, {got}")
-
-    @property
-    def variance(self) -> float:
-        """Variance of an element."""
-        return (self.std * truncation(self.lower, self.upper).std) ** 2
-
-    @lru_cache(maxsize=256)  # noqa: B019 - frozen and tiny
-    def parameters(self, dtype: str) -> NDArray[Any]:
-        """Return (std, mean, below, above, width, offset, first value inside, last value inside)."""
+        check_range("mean", self.mean, dtype)
         kind = compute_type(dtype)
-        t = truncation(self.lower, self.upper)
-        first, last = self._inside(kind)
-        return _pack(self, kind, self.std, self.mean, t.below, t.above, t.width, t.offset, first, last)
-
-    def _inside(self, kind: type[np.floating[Any]]) -> tuple[float, float]:
-        if not self.std:
-            return -math.inf, math.inf
-        first = self._first(self.lower, kind, below=False)
-        last = self._first(self.upper, kind, below=True)
-        if first > last:
-            raise ValueError(
-                f"argument 'std' must leave room for a {kind.__name__} between the bounds {self.lower!r} and "
-                f"{self.upper!r} around the mean {self.mean!r}, got {self.std!r}"
-            )
-        return first, last
-
-    def _first(self, bound: float, kind: type[np.floating[Any]], *, below: bool) -> float:
-        """Return the value next to a bound, strictly inside."""
-        if math.isinf(bound):
-            return bound
-        return _toward(Fraction(self.mean) + Fraction(self.std) * Fraction(bound), kind, below=below, strict=True)
-
-
-def _toward(x: Fraction, kind: type[np.floating[Any]], *, below: bool, strict: bool = False) -> float:
-    """Return the value of type `kind` next to x on one side; x itself counts unless `strict`."""
-    value = kind(float(x))
-    away = kind(-math.inf if below else math.inf)
-    while True:
-        exact = Fraction(float(value))
-        if (exact < x if below else exact > x) or (exact == x and not strict):
-            return float(value)
-        value = np.nextafter(value, away)
+        reach = NORMAL_REACH[np.dtype(kind).name]
+        if abs(self.mean) + reach * self.std > largest(dtype):
+            rule = f"keep mean ± {reach:g} std within ±{largest(dtype):.4g}, the range of {dtype}"
+            raise ValueError(f"argument 'std' must {rule}, got {self.std!r}")
+        return recipe("normal", float(kind(self.std)), float(kind(self.mean)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .initialize import init
-from .laws import Constant, Law, Normal, Sampled
+from .laws import Constant, Law, Normal, Recipe, Sampled
 from .network import Network
 from .result import COUNTS, ProbeResult
 from .schemes import Scheme
@@ -90,7 +90,8 @@ class _Tensors:
         self.network, self.inputs_type, self.source = network, Inputs, Source
         self.rounding = network.dtype if network.dtype in ("bfloat16", "float16") else None
         self.bias_law = Normal(network.bias if isinstance(network.bias, float) else 0.0, network.sigma_b)
-        self.parameters: dict[int, Any] = {}  # by the identity of the law: most layers share one, and it lives as long
+        # By the identity of the law: most layers share one, and it lives as long.
+        self.recipes: dict[tuple[int, str | None], Recipe] = {}
 
     def inputs(self) -> Inputs:
         network, given = self.network, self.network.inputs
@@ -125,7 +126,8 @@ class _Tensors:
         return self.source.constant(network.bias) if network.bias else None
 
     def drawn(self, law: Sampled, name: str, rounding: str | None = None) -> Source:
-        parameters = self.parameters.get(id(law))
-        if parameters is None:
-            parameters = self.parameters[id(law)] = law.parameters(self.network.compute_dtype)
-        return self.source(law.kernel, philox_words(self.network.seed, name), parameters, rounding=rounding)
+        recipe = self.recipes.get((id(law), rounding))
+        if recipe is None:
+            recipe = self.recipes[id(law), rounding] = law.recipe(rounding or self.network.compute_dtype)
+        key = philox_words(self.network.seed, name)
+        return self.source(recipe.kernel, key, recipe.parameters, rounding=rounding)

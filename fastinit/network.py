@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from .activations import Activation, ActivationLike, get_activation
 from .arguments import (
     check_branch_scale,
-    check_dtype,
     check_flag,
     check_image,
     check_input_correlation,
     check_normalize,
     check_range,
 )
+from .dtypes import check_dtype
 from .errors import check_finite, check_integer
 from .fans import Fans, Layout
 from .given import check_bias, check_inputs, check_weights

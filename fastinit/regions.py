@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check_integer
+from .errors import check_integer, shown
 
 Shape = tuple[int, ...]
 ShapeLike = SupportsIndex | Sequence[SupportsIndex]
@@ -18,18 +18,25 @@ RegionLike = slice | tuple[slice, ...]
 # One (start, length) an axis.
 Region = tuple[tuple[int, int], ...]
 
+_MOST_AXES = 64  # of a NumPy array
+
 
 def check_shape(shape: object) -> Shape:
-    """Return `shape` as a tuple of ints >= 0 whose product is below 2^63."""
-    if type(shape) is tuple and {*map(type, shape)} == {int} and min(shape) >= 0 and math.prod(shape) < 1 << 63:
-        return shape  # the usual case
-    sizes = tuple(shape) if isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str) else (shape,)
+    """Return `shape` as a tuple of at most 64 ints >= 0 whose product, but for zeros, is below 2^63."""
+    usual = type(shape) is tuple and {*map(type, shape)} == {int} and min(shape) > 0 and len(shape) <= _MOST_AXES
+    if usual and math.prod(cast(Shape, shape)) < 1 << 63:
+        return cast(Shape, shape)
+    single = np.ndim(shape) == 0 if isinstance(shape, np.ndarray) else not isinstance(shape, Sequence)
+    text = isinstance(shape, str | bytes | bytearray | memoryview)
+    sizes = (shape,) if single or text else tuple(cast(Sequence[object], shape))
     try:
         checked = tuple(check_integer("shape", n, minimum=0) for n in sizes)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"argument 'shape' must hold integers >= 0, got {shape!r}") from None
-    if math.prod(checked) >= 1 << 63:
-        raise ValueError(f"argument 'shape' must have fewer than 2**63 elements, got {shape!r}")
+        raise type(error)(f"argument 'shape' must hold integers >= 0, got {shown(shape)}") from None
+    if math.prod(n for n in checked if n) >= 1 << 63:
+        raise ValueError(f"argument 'shape' must have a product, zeros left out, < 2**63, got {shown(shape)}")
+    if len(checked) > _MOST_AXES:
+        raise ValueError(f"argument 'shape' must have at most {_MOST_AXES} axes, got {len(checked)}")
     return checked
 
 
@@ -39,26 +46,26 @@ def check_region(region: object, shape: Shape) -> Region:
         return tuple((0, n) for n in shape)
     slices = region if isinstance(region, tuple) else (region,)
     if not all(isinstance(s, slice) for s in slices):
-        raise TypeError(f"argument 'region' must be a tuple of slices, got {region!r}")
+        raise TypeError(f"argument 'region' must be a tuple of slices, got {shown(region)}")
     if len(slices) != len(shape):
         raise ValueError(
-            f"argument 'region' must have one slice for each of the {len(shape)} axes of shape {shape}, got {region!r}"
+            f"argument 'region' must have one slice for each of the {len(shape)} axes of shape {shape}, "
+            f"got {shown(region)}"
         )
     return tuple(_check_slice(s, n, region) for s, n in zip(slices, shape, strict=True))
 
 
 def _check_slice(part: slice, size: int, region: object) -> tuple[int, int]:
-    rule = (
-        f"argument 'region' must hold slices start:stop with 0 <= start <= stop <= {size} and no step, got {region!r}"
-    )
+    rule = f"slices start:stop with 0 <= start <= stop <= {size} and no step"
+    refusal = f"argument 'region' must hold {rule}, got {shown(region)}"
     try:
         start = 0 if part.start is None else check_integer("region", part.start, minimum=0)
         stop = size if part.stop is None else check_integer("region", part.stop, minimum=0)
         step = 1 if part.step is None else check_integer("region", part.step, minimum=0)
     except (TypeError, ValueError) as error:
-        raise type(error)(rule) from None
+        raise type(error)(refusal) from None
     if step != 1 or not start <= stop <= size:
-        raise ValueError(rule)
+        raise ValueError(refusal)
     return start, stop - start
 
 
@@ -98,6 +105,23 @@ def geometry(region: Region, shape: Shape, strides: tuple[int, ...], offset: int
     run = axes.pop(0) if axes and axes[0][1] == 1 else [1, 1, 1]
     outer = [number for axis in reversed(axes) for number in axis]
     return np.array([elements, run[0], run[2], first, offset, *outer], np.int64)
+
+
+def overlaps_itself(array: NDArray[Any]) -> bool:
+    """Say whether elements share memory, as of `as_strided` and broadcast arrays.
+
+    Each axis, from the shortest stride on, must step over all that the ones before it reach. What slicing and
+    transposing make of an array always does; of interleaved strides, which only `as_strided` can make, it is not asked
+    whether they meet.
+    """
+    if array.flags.c_contiguous or not array.size:
+        return False
+    reach = array.itemsize
+    for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if stride < reach:
+            return True
+        reach += stride * (size - 1)
+    return False
 
 
 def flat_view(out: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...], int] | None:

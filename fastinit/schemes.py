@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from .activations import gain as activation_gain
 from .errors import check_finite, check_integer, check_string, unknown
 from .fans import Fans
-from .gaussian import truncation
-from .laws import Constant, Law, Normal, TruncatedNormal, Uniform
+from .gaussian import truncated_std
+from .laws import Constant, Law, Normal, Uniform
 from .structured import PositiveUnitBall, Sparse
+from .truncated import TruncatedNormal
 
 # The fans whose mean is n.
 MODES = {"fan_in": ("fan_in",), "fan_out": ("fan_out",), "fan_avg": ("fan_in", "fan_out")}
@@ -45,8 +46,8 @@ class VarianceScaling:
     needs_layout = False
 
     def __post_init__(self) -> None:
-        check_finite("scale", self.scale, minimum=0)
-        check_finite("gain", self.gain, minimum=0)
+        object.__setattr__(self, "scale", check_finite("scale", self.scale, minimum=0))
+        object.__setattr__(self, "gain", check_finite("gain", self.gain, minimum=0))
         _check_choice("mode", self.mode, MODES)
         _check_choice("distribution", self.distribution, DISTRIBUTIONS)
 
@@ -66,7 +67,7 @@ class VarianceScaling:
         if self.distribution == "normal":
             return Normal(0.0, std)
         # Widened so that what is left between -2 and 2 has the variance asked for.
-        return TruncatedNormal(0.0, std / truncation(-2.0, 2.0).std, -2.0, 2.0)
+        return TruncatedNormal(0.0, std / truncated_std(-2.0, 2.0), -2.0, 2.0)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check_integer, check_string
+from .errors import check_integer, check_string, shown
 
 
 @lru_cache(maxsize=4096)
@@ -49,7 +49,7 @@ def check_seed(seed: object) -> int:
         return secrets.randbits(64)
     value = check_integer("seed", seed, minimum=0)
     if value >= 1 << 64:
-        raise ValueError(f"argument 'seed' must be an integer in [0, 2**64), got {seed!r}")
+        raise ValueError(f"argument 'seed' must be an integer in [0, 2**64), got {shown(seed)}")
     return value
 
 
@@ -59,5 +59,5 @@ def check_name(name: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"argument 'name' must be a string that UTF-8 can encode, got {name!r}") from None
+        raise ValueError(f"argument 'name' must be a string that UTF-8 can encode, got {shown(name)}") from None
     return value

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .dtypes import compute_type
 from .errors import check_finite, check_integer
 from .fans import Layout
-from .laws import Normal, Tensor, Uniform, compute_type
+from .laws import Normal, Tensor, Uniform
 from .regions import Region, blocks, flat_view
 from .streams import philox_key
 
@@ -49,12 +51,12 @@ class Sparse:
     fan_in: int
 
     def __post_init__(self) -> None:
-        check_integer("nonzeros", self.nonzeros, minimum=0)
+        object.__setattr__(self, "nonzeros", check_integer("nonzeros", self.nonzeros, minimum=0))
         if self.nonzeros > self.fan_in:
             raise ValueError(f"argument 'nonzeros' must be at most fan_in = {self.fan_in}, got {self.nonzeros!r}")
         if self.fan_in >= 1 << 32:
             raise ValueError(f"argument 'shape' must have fan_in < 2**32 for a sparse scheme, got {self.fan_in}")
-        check_finite("std", self.std, minimum=0)
+        object.__setattr__(self, "std", check_finite("std", self.std, minimum=0))
 
     @property
     def variance(self) -> float:
@@ -72,12 +74,13 @@ class Sparse:
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Write zeros, then the kept connections that lie in the region."""
-        from fastinit_kernels import fill, sparse
+        from fastinit_kernels import sparse
+        from fastinit_kernels.draw import stored_type
 
         out[...] = 0
         if not out.size or not self.nonzeros:
             return
-        view = flat_view(out.view(fill.stored_type(tensor.dtype)))
+        view = flat_view(out.view(stored_type(tensor.dtype)))
         if view is None:
             beside = np.empty(out.shape, out.dtype)
             self.fill(tensor, region, beside)
@@ -96,7 +99,7 @@ class Sparse:
             self.fan_in,
             philox_key(tensor.seed, tensor.name),
             philox_key(tensor.seed, tensor.name, "positions"),
-            self._kept.parameters(tensor.dtype),
+            self._kept.recipe(tensor.dtype).parameters,
         )
 
 
@@ -108,8 +111,8 @@ class PositiveUnitBall:
 
     @property
     def variance(self) -> float:
-        """Variance of an element, to first order in 1/fan_in: the sum is nearly fan_in/2."""
-        return 1.0 / (3.0 * max(1, self.fan_in) ** 2)
+        """Variance of an element."""
+        return _share_variance(max(1, self.fan_in))
 
     def check(self, tensor: Tensor) -> None:
         """Refuse sums that could not be exact, and a fan_in that is not the layout's."""
@@ -148,4 +151,29 @@ class PositiveUnitBall:
         drawn = np.empty([n for _, n in region], kind)
         exact = Tensor(tensor.shape, np.dtype(kind).name, tensor.seed, tensor.name)
         Uniform(0.0, 1.0).fill(exact, region, drawn)
-        return drawn
+        # In place of 0 the middle of the first cell: a neuron whose weights were all 0 could not be scaled to 1.
+        return np.maximum(drawn, kind(np.finfo(kind).eps / 4), out=drawn)
+
+
+@lru_cache(maxsize=256)
+def _share_variance(n: int) -> float:
+    r"""Return the variance of u_1 / (u_1 + … + u_n), u from U(0, 1).
+
+    As 1/S^2 is the integral of t exp(-t S) over t > 0, the second moment is that of t A(t) M(t)^(n-1), with M(t) =
+    (1 - e^-t) / t the mean of exp(-t u) and A(t) = M''(t) that of u^2 exp(-t u).
+    """
+    if n == 1:
+        return 0.0
+    # t = x / n: the integrand then falls like exp(-x / 2), of few neurons like a power of x.
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    edges = np.concatenate([[0.0], np.geomspace(1e-2, 1e9, 200)])
+    half = np.diff(edges)[:, None] / 2
+    t = (edges[:-1, None] + half * (1 + nodes)) / n
+    mean = -np.expm1(-t) / t
+    # The closed form cancels near 0, where the series does not.
+    series = sum(np.float64(-1) ** k * t**k / (math.factorial(k) * (k + 3)) for k in range(20))
+    with np.errstate(over="ignore"):
+        closed = (2 - np.exp(-t) * (t * t + 2 * t + 2)) / t**3
+    second = np.where(t < 1, series, closed)
+    moment = float(np.sum(weights * half / n * t * second * np.exp((n - 1) * np.log(mean))))
+    return moment - 1.0 / n**2

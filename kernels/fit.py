@@ -154,6 +154,69 @@ def _normal_quantile(l: float) -> float:  # noqa: E741
     return z
 
 
+def outer_root(terms: int, dtype: Any) -> tuple[list[Any], float]:
+    """The z with Q(z) = exp(-s^2 / 2): z = s + P(s - 5) for s in [3.1, 6.8]; relative to z."""
+    z = [mp.mpf(_normal_quantile(float(s**2 / 2))) for s in chebyshev_grid(mp.mpf("3.1"), mp.mpf("6.8"), 40 * terms)]
+    s = [mp.sqrt(-2 * mp.log(mp.erfc(x / mp.sqrt(2)) / 2)) for x in z]
+    y, weight = [x - si for x, si in zip(z, s, strict=True)], [1 / x for x in z]
+    return fit([si - 5 for si in s], y, weight, terms, dtype)
+
+
+def centre_ratio(terms: int, dtype: Any) -> tuple[list[Any], float]:
+    """The coefficients of N and of D, `terms` each, in (K(v) - K(1)) / (1 - v) = N(v) / D(v); error relative to z.
+
+    z = d K(1 - 4 d^2), d = Phi(z) - 1/2, for z up to 2.5.
+    """
+    points = chebyshev_grid(mp.mpf("1e-4"), mp.mpf("2.5"), 300)
+    d = [mp.erf(z / mp.sqrt(2)) / 2 for z in points]
+    v = np.array([1 - 4 * x**2 for x in d])
+    k = np.array([z / x for z, x in zip(points, d, strict=True)])
+    target, weight = (k - mp.sqrt(2 * mp.pi)) / (1 - v), (1 - v) / k
+    powers = np.array([v**i for i in range(terms)]).T
+
+    def error(c: Any) -> float:
+        c = np.array([mp.mpf(float(x)) if isinstance(x, np.floating) else x for x in c])
+        return float(max(abs(powers @ c[:terms] / (powers @ c[terms:]) - target) * weight))
+
+    return rounded_ratio(rational(powers, target, weight), error, dtype)
+
+
+def rational(powers: np.ndarray, target: np.ndarray, weight: np.ndarray) -> list[Real]:
+    """Coefficients of N and of D = 1 + … that make N / D - target small everywhere, with the same powers in both.
+
+    Least squares of N - D target, divided by the last step's D, each point's weight raised by its last error (Lawson).
+    """
+    terms = powers.shape[1]
+    basis = np.hstack([powers, -target[:, None] * powers[:, 1:]])
+    emphasis, divisor, best = np.ones(len(target)), np.ones(len(target)), (mp.inf, [])
+    for _ in range(25):
+        scale = weight * np.array([mp.sqrt(e) for e in emphasis]) / divisor
+        rows = basis * scale[:, None]
+        c = mp.lu_solve(mp.matrix((rows.T @ rows).tolist()), mp.matrix((rows.T @ (target * scale)).tolist()))
+        c = [*(c[i] for i in range(terms)), mp.mpf(1), *(c[i] for i in range(terms, 2 * terms - 1))]
+        divisor = powers @ np.array(c[terms:])
+        error = abs(powers @ np.array(c[:terms]) / divisor - target) * weight
+        if max(error) < best[0]:
+            best = max(error), c
+        emphasis = emphasis * np.array([float(e / max(error)) + 1e-2 for e in error])
+        emphasis /= emphasis.mean()
+    return best[1]
+
+
+def rounded_ratio(c: list[Real], error: Callable[[Any], float], dtype: Any) -> tuple[list[Any], float]:
+    """The coefficients divided by the largest and rounded, then moved by single places as long as that helps."""
+    values = [dtype(mp.nstr(x / max(c), 30)) for x in c]
+    least, moved = error(values), True
+    while moved:
+        moved = False
+        for i in range(len(values)):
+            for side in (-np.inf, np.inf):
+                trial = [*values[:i], np.nextafter(values[i], dtype(side)), *values[i + 1 :]]
+                if error(trial) < least:
+                    values, least, moved = trial, error(trial), True
+    return values, least
+
+
 def exp(terms: int, dtype: Any) -> tuple[list[Any], float]:
     """exp(r) = 1 + r + r^2 P(r) for r within ln(2) / 2 and a little more; relative to exp(r) - 1."""
     edge = LN2 / 2 * mp.mpf("1.001")
@@ -184,9 +247,9 @@ TABLES: dict[str, Callable[[], tuple[list[Any], float]]] = {
     "SIN_TURN_F64": lambda: sin_turn(8, np.float64),
     "COS_TURN_F32": lambda: cos_turn(4, np.float32),
     "COS_TURN_F64": lambda: cos_turn(7, np.float64),
-    "LOG2_F32": lambda: log2(8, np.float32),
     "LOG2_F64": lambda: log2(20, np.float64),
-    "NORMAL_TAIL_F32": lambda: normal_tail(10, np.float32),
+    "CENTRE_F32": lambda: centre_ratio(6, np.float32),
+    "OUTER_F32": lambda: outer_root(8, np.float32),
     "NORMAL_TAIL_F64": lambda: normal_tail(26, np.float64, 5),
     "EXP_F32": lambda: exp(5, np.float32),
     "EXP_F64": lambda: exp(10, np.float64),

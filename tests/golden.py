@@ -20,6 +20,10 @@ LAWS = {
     "normal": (fi.normal, {"mean": 0.125, "std": 0.02}),
     "truncated_normal": (fi.truncated_normal, {"std": 0.02}),
     "truncated_normal_tail": (fi.truncated_normal, {"lower": 5.0, "upper": float("inf")}),
+    "truncated_normal_far_tail": (fi.truncated_normal, {"mean": 3.0, "std": 0.25, "lower": -12.0, "upper": -9.0}),
+    "truncated_normal_wide": (fi.truncated_normal, {"std": 0.02, "lower": -3.0, "upper": 100.0}),
+    "truncated_normal_narrow": (fi.truncated_normal, {"lower": 0.5, "upper": 0.75}),
+    "uniform_far": (fi.uniform, {"low": 1.0, "high": 2.0}),
 }
 # Beside the defaults of every scheme: the parameters that change how, not how much, is drawn.
 VARIANTS = {

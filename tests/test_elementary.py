@@ -12,7 +12,7 @@ from fastinit_kernels import elementary, transcendental
 from fastinit_kernels.jit import kernel
 from scipy.special import log_ndtr
 
-ONE_ARGUMENT = ["log_f32", "log_f64", "normal_tail_f32", "normal_tail_f64"]
+ONE_ARGUMENT = ["log_f32", "log_f64", "normal_centre_f32", "normal_outer_f32", "normal_tail_f64"]
 TURNS = ["cos_sin_turn_f32", "cos_sin_turn_f64"]
 
 
@@ -136,15 +136,30 @@ def quantile(tail_log):
     return z
 
 
-def test_normal_tail_f32():
-    for low, high in ((np.log(2), 1), (1, 25), (25, 844)):
-        x = np.linspace(low, high, 1 << 20).astype(np.float32)
-        exact = quantile(x.astype(np.float64))
-        got = evaluate("normal_tail_f32", x)
-        bound = stated("normal_tail_f32")
-        assert np.abs((got - exact) / np.maximum(exact, 1)).max() <= bound
-        assert got.min() >= 0
-        assert np.diff(got).min() >= -bound * max(got.max(), 1)
+def test_normal_centre_f32():
+    # From z, so that v = 1 - 4 d^2 is known where it is small; then at the float32 next to that v.
+    z = np.linspace(1e-3, 2.5, 4000)
+    with mp.workdps(40):
+        root = mp.sqrt(2 * mp.pi)
+
+        d = [mp.erf(mp.mpf(float(x)) / mp.sqrt(2)) / 2 for x in z]
+        v = np.array([float(1 - 4 * x**2) for x in d]).astype(np.float32)
+        # z / d at the rounded v, whose d moves by -(change of v) / (8 d), and z by that times sqrt(2 pi) exp(z^2 / 2).
+        moved = [(1 - 4 * x**2 - mp.mpf(float(y))) / (8 * x) for x, y in zip(d, v, strict=True)]
+        at = [
+            (x + m, mp.mpf(float(t)) + m * root * mp.exp(mp.mpf(float(t)) ** 2 / 2))
+            for x, t, m in zip(d, z, moved, strict=True)
+        ]
+        exact = np.array([float((t / x - root) * x) for x, t in at])
+    got = evaluate("normal_centre_f32", v) * (1 - v.astype(np.float64)) * np.array([float(x) for x, _ in at])
+    assert (np.abs(got - exact) / z).max() <= stated("normal_centre_f32")
+
+
+def test_normal_outer_f32():
+    s = np.linspace(3.1, 6.8, 1 << 18).astype(np.float32)
+    exact = quantile(s.astype(np.float64) ** 2 / 2)
+    got = evaluate("normal_outer_f32", s)
+    assert np.abs(got / exact - 1).max() <= stated("normal_outer_f32")
 
 
 def test_normal_tail_f64():
@@ -161,11 +176,9 @@ def test_normal_tail_f64():
     assert (np.abs(error) / np.maximum(z, 1)).max() <= stated("normal_tail_f64")
 
 
-@pytest.mark.parametrize("name", ["normal_tail_f32", "normal_tail_f64"])
-def test_normal_tail_is_zero_in_the_centre(name):
-    x = np.array([0.5, 0.69, np.log(2)], np.float32 if name.endswith("f32") else np.float64)
-    x[2] = np.nextafter(x[2], x.dtype.type(0))
-    np.testing.assert_array_equal(evaluate(name, x), 0)
+def test_normal_tail_is_zero_in_the_centre():
+    x = np.array([0.5, 0.69, np.nextafter(np.log(2), 0)])
+    np.testing.assert_array_equal(evaluate("normal_tail_f64", x), 0)
 
 
 X86_FMA, ARM_FMA = r"vfn?madd\w+p{}", r"fmla(?:\s+v|\.)"
@@ -198,7 +211,12 @@ def load_fit():
 # The others take longer to fit.
 @pytest.mark.parametrize(
     ("module", "table"),
-    [(elementary, "SIN_TURN_F32"), (elementary, "COS_TURN_F64"), (transcendental, "EXP_F32")],
+    [
+        (elementary, "SIN_TURN_F32"),
+        (elementary, "COS_TURN_F64"),
+        (elementary, "OUTER_F32"),
+        (transcendental, "EXP_F32"),
+    ],
 )
 def test_the_tables_are_what_the_fit_gives(module, table):
     coefficients, _ = load_fit().TABLES[table]()

@@ -165,7 +165,8 @@ def test_a_fan_is_any_positive_number(fan):
     ids=["0", "-1", "nan", "inf", "10**400", "True", "text", "complex", "list"],
 )  # fmt: skip
 def test_a_fan_is_nothing_else(name, fan, kind):
-    with pytest.raises(kind, match=rf"^argument '{name}' must be a finite number > 0, got {re.escape(repr(fan))}$"):
+    received = "an integer of 1329 bits" if fan == 10**400 else re.escape(repr(fan))
+    with pytest.raises(kind, match=rf"^argument '{name}' must be a finite number > 0, got {received}$"):
         fi.init("he_normal", (4, 6), seed=1, **{name: fan})
 
 

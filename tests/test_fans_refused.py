@@ -128,7 +128,7 @@ REFUSED = [
     ),
     (
         ValueError,
-        "argument 'shape' must have fan_in < 2**63, got {shape}",
+        "argument 'shape' must have a product, zeros left out, < 2**63, got {shape}",
         each("layout", "ibi", shape=(2**40, 0, 2**40)),
     ),
 ]

@@ -86,8 +86,8 @@ def drawn(law, params, name, dtype, rounding=None):
     """The source of a tensor as the package's own tables give it."""
     from fastinit.laws import philox_key
 
-    numbers = fi.get_scheme(law, **params).law(fi.Fans(1, 1))
-    return Source(law, philox_key(5, name), numbers.parameters(dtype), rounding=rounding)
+    recipe = fi.get_scheme(law, **params).law(fi.Fans(1, 1)).recipe(rounding or dtype)
+    return Source(recipe.kernel, philox_key(5, name), recipe.parameters, rounding=rounding)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])

@@ -273,7 +273,7 @@ REFUSED = [
     ({"widht": 3}, TypeError, "probe() has no argument 'widht'; did you mean 'width'?"),
     ({"std": 0.1}, ValueError, "argument 'std' must be a parameter of scheme 'he_normal'"),
     ({"scheme": "normal", "std": -1.0}, ValueError, "argument 'std' must be a finite number >= 0, got -1.0"),
-    ({"scheme": "normal", "std": 1e39}, ValueError, "argument 'std' must be within"),
+    ({"scheme": "normal", "std": 1e39}, ValueError, "argument 'std' must keep mean"),
     ({"scheme": "sparse", "width": 4}, ValueError, "argument 'nonzeros' must be at most fan_in = 4, got 10"),
     ({"widths": [3]}, ValueError, "argument 'widths' must hold the input's size and that of each layer, got [3]"),
     ({"widths": [3, 0]}, ValueError, "argument 'widths' must be an integer >= 1, got 0"),

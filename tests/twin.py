@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import mpmath as mp
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import erfcx, ndtr, ndtri
 
 MASK = np.uint64(0xFFFFFFFF)
 SHIFT = np.uint64(32)
@@ -68,15 +68,20 @@ def rounded(x, kind):
 
 
 def uniform(index, low, high, kind, seed, name=""):
-    """Bit-exact uniform draws; low, high, their mean and half their distance must be values of `kind`."""
+    """Bit-exact uniform draws; low, high and half their distance must be values of `kind`."""
     bits = 24 if kind is np.float32 else 53
     words = word32(index, seed, name) if bits == 24 else word64(index, seed, name)
-    half, centre = (Fraction(high) - Fraction(low)) / 2, (Fraction(high) + Fraction(low)) / 2
+    low, high = Fraction(low), Fraction(high)
+    half, centre = (high - low) / 2, (high + low) / 2
+    # Steps are counted from the middle on (-a, a) and far from 0, where the type is coarser than they are.
+    far = low * high > 0 and min(abs(low), abs(high)) >= high - low and Fraction(float(kind(float(centre)))) == centre
+    last = np.nextafter(kind(float(high)), kind(-np.inf))
     values = []
     for w in words.tolist():
         j = w >> ((32 if bits == 24 else 64) - bits)
         j -= (j >> (bits - 1)) << bits  # two's complement
-        values.append(rounded(half * Fraction(2 * j + 1, 2**bits) + centre, kind))
+        odd, counted = centre + half * Fraction(2 * j + 1, 2**bits), low + half * (1 + Fraction(2 * j, 2**bits))
+        values.append(min(rounded(odd if far or centre == 0 else counted, kind), last))
     return np.array(values, kind)
 
 
@@ -131,7 +136,8 @@ def truncated(u, v, lower, upper):
 
 def truncated_exact(u, lower, upper, digits=40):
     """The same to many digits for one u, any bounds."""
-    with mp.workdps(digits):
+    gap = min(upper - lower, 1.0)
+    with mp.workdps(digits - 2 * math.floor(math.log10(gap))):
         # On the side where both tails are small: Q is the upper one.
         sign = 1 if mp.mpf(lower) + mp.mpf(upper) > 0 else -1
         a, b = (lower, upper) if sign > 0 else (-upper, -lower)
@@ -142,6 +148,32 @@ def truncated_exact(u, lower, upper, digits=40):
         start = math.sqrt(-2 * float(mp.log(q)))
         root = mp.findroot(lambda z: mp.log(mp.ncdf(-z)) - mp.log(q), start - math.log(5 * start) / start)
         return float(sign * root)
+
+
+def truncated_law(lower, upper):
+    """The CDF and the density of the standard normal between the bounds, functions of float64 arrays.
+
+    Both from an integral of exp((near^2 - x^2) / 2) that starts at `near`, the bound or point nearest to 0, so that
+    nothing cancels in a tail; between close bounds by its series.
+    """
+    if upper <= 0:
+        cdf, density = truncated_law(-upper, -lower)
+        return lambda x: 1 - cdf(-x), lambda x: density(-x)
+    near = max(lower, 0.0)
+
+    def integral(x):
+        t = x - near
+        if (upper - near) * max(near, 1) < 1e-3 and near - lower < 1e-3:
+            return t - near * t**2 / 2 + (near**2 - 1) * t**3 / 6 - (near**3 - 3 * near) * t**4 / 24
+        if lower < 0:
+            return math.sqrt(2 * math.pi) * (ndtr(x) - 0.5)
+        decay = np.exp((near - x) * (near + x) / 2)
+        tail = decay * erfcx(x / math.sqrt(2)) if x is not math.inf else 0.0
+        return math.sqrt(math.pi / 2) * (erfcx(near / math.sqrt(2)) - tail)
+
+    start = integral(lower)
+    total = integral(upper) - start
+    return lambda x: (integral(x) - start) / total, lambda x: np.exp((near - x) * (near + x) / 2) / total
 
 
 def sparse_positions(neuron, nonzeros, fan_in, seed, name=""):

@@ -28,7 +28,6 @@ from .layout import (
     INVERSES,
     LAST_PASS,
     LAYER_NORM,
-    LINE_ADDRESS,
     N_IN,
     N_OUT,
     NORMALIZE,
@@ -207,7 +206,6 @@ def backward_kernel(dtype: Any) -> Tiled:
             left = t % across * turned
             row = start + panel * width
             turn(
-                sizes[LINE_ADDRESS],
                 numbers,
                 parameters,
                 layers[index, WEIGHT],

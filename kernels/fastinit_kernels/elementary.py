@@ -1,4 +1,4 @@
-"""The elementary functions of the samplers: logarithm, cosine and sine of a turn, inverse normal tail.
+"""The elementary functions of the samplers: logarithm, cosine and sine of a turn, inverse normal CDF.
 
 Branch-free scalar functions of +, -, *, fused multiply-adds, selections and bit casts: a loop over any of
 them vectorises and has the same bits on every CPU. Each reduces its argument to an interval around 0 and
@@ -12,7 +12,7 @@ import numpy as np
 
 from .intrinsics import bits_of_float32, bits_of_float64, float32_of_bits, float64_of_bits, fma, select
 from .jit import inline
-from .polynomial import double, polynomial, single
+from .polynomial import double, pairwise, polynomial, single
 
 # --- logarithm: x = 2^e (1 + f), 1 + f in [sqrt(1/2), sqrt(2)) ---
 
@@ -31,18 +31,6 @@ _LOG_F32 = single(
     0.1491636,
     -0.14307669,
     0.08738698,
-)
-
-# error 4.9e-08
-_LOG2_F32 = single(
-    1.4426948,
-    -0.7213571,
-    0.48093888,
-    -0.36008817,
-    0.28671718,
-    -0.2500689,
-    0.23683506,
-    -0.1456831,
 )
 
 
@@ -223,36 +211,56 @@ def cos_sin_turn_f64(w: Any) -> Any:
     return float64_of_bits(cosine), float64_of_bits(sine)
 
 
-# --- inverse normal tail ---
+# --- inverse normal CDF ---
 
-_INV_LN2_F32 = np.float32(1.4426950408889634)
-
-# error 1.6e-08
-_NORMAL_TAIL_F32 = single(
-    0.60215825,
-    0.064039916,
-    0.007502869,
-    0.0007337789,
-    5.0855666e-05,
-    4.261425e-06,
-    -2.345001e-07,
-    4.6346848e-08,
-    -2.0244426e-09,
-    6.7781926e-11,
+# error 2.8e-08
+_CENTRE_ABOVE_F32 = single(
+    2.9704895e-05,
+    0.0048373546,
+    0.117143005,
+    0.59069836,
+    0.5450966,
+    0.018924087,
+)
+_CENTRE_BELOW_F32 = single(
+    6.623686e-06,
+    0.0015804454,
+    0.056508634,
+    0.47538745,
+    1.0000001,
+    0.41204768,
 )
 
 
 @inline
-def normal_tail_f32(l: Any) -> Any:  # noqa: E741
-    """The z >= 0 with Q(z) = exp(-l), for l in [ln 2, 844], within 4e-7 max(z, 1).
+def normal_centre_f32(v: Any) -> Any:
+    """(K(v) - K(1)) / (1 - v) with z = d K(1 - 4 d^2), d = Phi(z) - 1/2, for |z| <= 2.5.
 
-    0 for l <= ln 2. z grows like sqrt(2 l): as a function of u = log2(l / ln 2) it is almost an exponential,
-    so one polynomial, with hardly any cancellation, serves the centre and all of the tail.
+    K(1) = sqrt(2 pi). Times (1 - v) d it is within 1.2e-7 of z. As d is left outside, so are its last bits, which
+    float32 has no room for.
     """
-    f, e = split_f32(l * _INV_LN2_F32)
-    u = fma(f, polynomial(f, _LOG2_F32), e)
-    u = select(u > np.float32(0), u, np.float32(0))
-    return u * polynomial(u, _NORMAL_TAIL_F32)
+    return pairwise(v, _CENTRE_ABOVE_F32) / pairwise(v, _CENTRE_BELOW_F32)
+
+
+_OUTER_MIDDLE_F32 = np.float32(5)
+
+# error 9.6e-08
+_OUTER_F32 = single(
+    -0.5196851,
+    0.067142986,
+    -0.010063895,
+    0.0016038436,
+    -0.00025931804,
+    4.1226194e-05,
+    -9.261869e-06,
+    2.0236803e-06,
+)
+
+
+@inline
+def normal_outer_f32(s: Any) -> Any:
+    """The z with Q(z) = exp(-s^2 / 2), s in [3.1, 6.8], so z from 2.41 to 6.37, within 2e-7 of itself."""
+    return s + polynomial(s - _OUTER_MIDDLE_F32, _OUTER_F32)
 
 
 _INV_LN2_F64 = np.float64(1.4426950408889634)
@@ -291,7 +299,11 @@ _NORMAL_TAIL_F64 = double(
 
 @inline
 def normal_tail_f64(l: Any) -> Any:  # noqa: E741
-    """As `normal_tail_f32`, within 1e-15 max(z, 1)."""
+    """The z >= 0 with Q(z) = exp(-l), for l in [ln 2, 844], within 1e-15 max(z, 1).
+
+    0 for l <= ln 2. z grows like sqrt(2 l): as a function of u = log2(l / ln 2) it is almost an exponential, so one
+    polynomial, with hardly any cancellation, serves the centre and all of the tail.
+    """
     f, e = split_f64(l * _INV_LN2_F64)
     u = fma(f, polynomial(f, _LOG2_F64), e)
     u = select(u > np.float64(0), u, np.float64(0))

@@ -13,7 +13,7 @@ from .gemm import CHUNK, multiply_function
 from .intrinsics import pointer_to
 from .jit import inline
 from .lanes import panel_width
-from .layout import KERNEL, LINE_ADDRESS, POSITIONS, SIDE, TOGETHER
+from .layout import KERNEL, POSITIONS, SIDE, TOGETHER
 from .sources import pack_function
 
 
@@ -47,7 +47,7 @@ def pack_images_function(dtype: Any) -> Any:
             piece = min(count - r, group - inside)
             for i in range(together):
                 pack_rows(
-                    sizes[LINE_ADDRESS], numbers, parameters, s, n,
+                    numbers, parameters, s, n,
                     (image * together + i) * positions + inside // together, (piece + together - 1 - i) // together,
                     left, right, memory, to + (r + i) * width, together * width, panel_step, scratch,
                 )  # fmt: skip

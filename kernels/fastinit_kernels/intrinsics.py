@@ -110,6 +110,35 @@ def pointer_to(typingctx: Any, array: Any, offset: Any) -> tuple[Any, Codegen]:
 
 
 @intrinsic
+def loaded(typingctx: Any, numbers: Any, count: Any) -> tuple[Any, Codegen] | None:
+    """The first `count` (a constant) numbers of an array or pointer as a tuple, out of reach of stores."""
+    if not isinstance(count, types.IntegerLiteral):
+        return None
+    result = types.UniTuple(numbers.dtype, count.literal_value)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = args[0]
+        if not isinstance(numbers, types.CPointer):
+            data = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=data).data
+        places = [builder.gep(data, [ir.Constant(ir.IntType(64), i)]) for i in range(count.literal_value)]
+        return context.make_tuple(builder, result, [builder.load(place) for place in places])
+
+    return result(numbers, count), codegen
+
+
+@intrinsic
+def converted(typingctx: Any, numbers: Any, kind: Any) -> tuple[Any, Codegen]:
+    """The same tuple with its numbers in another type."""
+    result = types.UniTuple(kind.dtype, len(numbers))
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = [context.cast(builder, x, numbers.dtype, kind.dtype) for x in cgutils.unpack_tuple(builder, args[0])]
+        return context.make_tuple(builder, result, values)
+
+    return result(numbers, kind), codegen
+
+
+@intrinsic
 def use_widest_vectors(typingctx: Any) -> tuple[Any, Codegen]:
     """Let LLVM use the widest registers the CPU has in the function that calls this.
 

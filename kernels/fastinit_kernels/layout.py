@@ -18,7 +18,7 @@ from . import merging, moments
 from .gemm import CHUNK
 from .jit import available_threads
 from .lanes import panel_width
-from .lines import GROUP, LINE, line_address
+from .lines import GROUP, LINE
 from .sources import BLOCK_COLUMNS
 
 # Bytes of drawn weights that exist at a time.
@@ -53,11 +53,11 @@ PARAMETER, LOW, HIGH, FROM, TO, BINS_A_UNIT, BRANCH, LIKE, FRESH = range(9)
 
 # The sizes of a launch. Two places each for the gradients by z and by a, taken in turn by the layers' parity.
 (
-    ROWS, FIRST_ROW, PADDED_ROWS, FIRST_PASS, LAST_PASS, BINS, POSITIONS, TOGETHER, SIDE, KERNEL, LINE_ADDRESS,
+    ROWS, FIRST_ROW, PADDED_ROWS, FIRST_PASS, LAST_PASS, BINS, POSITIONS, TOGETHER, SIDE, KERNEL,
     ACTIVATION_ADDRESS, WEIGHTS, BIASES, WEIGHT_PARTIAL, ZERO_ROW, COPIES, PANELS,
-) = range(18)  # fmt: skip
-DELTA, STREAM = 18, 20
-_SIZES = 22
+) = range(17)  # fmt: skip
+DELTA, STREAM = 17, 19
+_SIZES = 21
 
 # Copies of the histograms' counters: two threads that add to one at the same time wait for each other.
 _COPIES, _FEW_COUNTERS = 8, 1 << 20
@@ -222,7 +222,6 @@ class Layout:
         sizes[POSITIONS] = batch.side**2 if batch.side > 1 else self.rows
         sizes[[TOGETHER, SIDE, KERNEL]] = batch.together, batch.side, batch.kernel
         sizes[[COPIES, PANELS]] = self.copies, self.panels
-        sizes[LINE_ADDRESS] = line_address(self.dtype.type)
 
     def _fill_table(self) -> None:
         every = np.arange(self.depth)

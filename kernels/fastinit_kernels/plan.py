@@ -126,9 +126,8 @@ class Plan:
     def source_tables(self, *more: Source) -> tuple[Any, Any]:
         """The tables of all sources, and of some more."""
         sources = [*self.sources, *more]
-        numbers = np.array([source.numbers() for source in sources], np.int64)
-        parameters = np.concatenate([source.parameters for source in sources]).reshape(len(sources), -1)
-        return numbers, parameters.astype(self.dtype)
+        numbers = np.array([source.numbers(self.dtype.name) for source in sources], np.int64)
+        return numbers, np.array([source.parameters for source in sources], np.float64)
 
 
 def _zeros(elements: int, dtype: Any) -> Any:

@@ -1,9 +1,9 @@
 """Where a matrix comes from, and how a block of it gets into panels.
 
-A source is a row of two tables: numbers (kind, rounding, the four words of the key, an address) and the parameters of
-its law. A block of rows and columns is drawn from the counters (or read from an array, or set to a constant) in runs
-of consecutive elements into a scratch line in L1, and copied from there to its panels. No matrix of weights ever
-exists.
+A source is a row of two tables: numbers (the function that makes a line of it, rounding, the four words of the key, an
+address) and the parameters of its law. A block of rows and columns is drawn from the counters (or read from an array,
+or set to a constant) in runs of consecutive elements into a scratch line in L1, and copied from there to its panels.
+No matrix of weights ever exists.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .draw import PARAMETERS
 from .gemm import CHUNK
 from .jit import inline
 from .lanes import panel_width
-from .laws import PARAMETERS
-from .lines import ARRAY, CONSTANT, GROUP, LINE, NORMAL, TRUNCATED, UNIFORM, draw_line
+from .lines import ARRAY, CONSTANT, GROUP, LINE, draw_line, line_address
 
-_KINDS = {"normal": NORMAL, "uniform": UNIFORM, "truncated_normal": TRUNCATED}
 _ROUNDINGS = {None: 0, "bfloat16": 1, "float16": 2}
 
 # Columns of a block.
@@ -36,7 +35,7 @@ class Source(NamedTuple):
     Parameters
     ----------
     law
-        "normal", "uniform", "truncated_normal"; None for a constant or an array.
+        One of `draw.LAWS`; None for a constant or an array.
     key
         Philox key and stream, four words of 32 bits.
     parameters
@@ -58,16 +57,16 @@ class Source(NamedTuple):
         """Every element is `value`."""
         return Source(parameters=np.array([value] + [0.0] * (PARAMETERS - 1)))
 
-    def numbers(self) -> list[int]:
-        """Return this source's row of the table of numbers."""
-        kind = ARRAY if self.array is not None else CONSTANT if self.law is None else _KINDS[self.law]
+    def numbers(self, dtype: str) -> list[int]:
+        """Return this source's row of the table of numbers, for arithmetic in `dtype`."""
+        function = line_address(self.law or (CONSTANT if self.array is None else ARRAY), dtype)
         address = 0 if self.array is None else int(self.array.ctypes.data)
-        return [kind, _ROUNDINGS[self.rounding], *self.key, address]
+        return [function, _ROUNDINGS[self.rounding], *self.key, address]
 
 
 @cache
 def pack_function(dtype: Any) -> Any:
-    """`pack(address, numbers, parameters, s, n, row, count, start, stop, out, out_at, row_step, panel_step, scratch)`.
+    """`pack(numbers, parameters, s, n, row, count, start, stop, out, out_at, row_step, panel_step, scratch)`.
 
     Rows [row, row + count), columns [start, stop) of source s, a matrix of n columns, to panels: the first element
     goes to out[out_at], rows lie row_step and panels panel_step apart. `start` is a multiple of the panel width; the
@@ -89,7 +88,6 @@ def pack_function(dtype: Any) -> Any:
 
     @inline
     def pack(
-        address: Any,
         numbers: Any,
         parameters: Any,
         s: Any,
@@ -110,7 +108,7 @@ def pack_function(dtype: Any) -> Any:
         r = 0
         while r < count:
             here = min(together, count - r)
-            draw_line(address, numbers, parameters, s, (row + r) * n + start, here * columns, scratch)
+            draw_line(numbers, parameters, s, (row + r) * n + start, here * columns, scratch)
             for i in range(here):
                 copy(
                     scratch,
@@ -127,7 +125,7 @@ def pack_function(dtype: Any) -> Any:
 
 @cache
 def pack_transposed_function(dtype: Any) -> Any:
-    """`pack(address, numbers, parameters, s, n, row, count, start, stop, out, out_at, scratch)`: a block turned.
+    """`pack(numbers, parameters, s, n, row, count, start, stop, out, out_at, scratch)`: a block turned.
 
     Rows [row, row + count), count at most the panel width, columns [start, stop) of source s become columns and rows
     of one panel, whose first element is out[out_at]; columns beyond `count` become 0.
@@ -137,7 +135,6 @@ def pack_transposed_function(dtype: Any) -> Any:
 
     @inline
     def pack(
-        address: Any,
         numbers: Any,
         parameters: Any,
         s: Any,
@@ -155,7 +152,7 @@ def pack_transposed_function(dtype: Any) -> Any:
         r = 0
         while r < count:
             here = min(together, count - r)
-            draw_line(address, numbers, parameters, s, (row + r) * n + start, here * columns, scratch)
+            draw_line(numbers, parameters, s, (row + r) * n + start, here * columns, scratch)
             for i in range(here):
                 at, to = np.uint64(GROUP + i * columns), np.uint64(out_at + r + i)
                 for j in range(np.uint64(columns)):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .fill import group_function, load_key, load_parameters, stored_type
+from .draw import group_function, group_size, load_key, parameters_function, stored_type
 from .intrinsics import stack_array
 from .jit import Tiled, inline
 from .philox import philox
@@ -65,8 +65,8 @@ def sparse_kernel(dtype: str) -> Tiled:
     stride), the slowest first; `neurons` has one more row in front, whose start is the out offset and whose size is
     the number of neurons in the region. `out` holds zeros.
     """
-    groups, size = group_function("normal", dtype)
-    stored = stored_type(dtype)
+    groups, load_parameters = group_function("normal", dtype), parameters_function("normal", dtype)
+    size, stored = group_size(dtype), stored_type(dtype)
 
     @inline
     def tile(
