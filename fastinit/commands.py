@@ -209,7 +209,7 @@ def info() -> None:
     import ml_dtypes
     import numba
     import numpy as np
-    from fastinit_kernels.jit import cache_folder
+    from fastinit_kernels.cache import cache_folder
 
     from . import normal
 
@@ -224,7 +224,7 @@ def info() -> None:
         "CPU": f"{_cpu()} ({llvmlite.binding.get_host_cpu_name()})",
         "threads": f"{numba.get_num_threads()} on {os.cpu_count()} CPUs",
         "threading layer": _threading_layer(),
-        "compiled kernels": str(cache_folder()),
+        "compiled kernels": str(cache_folder() or "not kept"),
     }
     for key, value in facts.items():
         print(f"{key:<17} {value}")
