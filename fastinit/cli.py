@@ -1,21 +1,34 @@
 """The `fastinit` command."""
 
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 INTERRUPTED = 128 + 2  # as shells number SIGINT
 INSTALL = 'pip install "fastinit-kernels[cli]"'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 Typer or Rich missing, 2 an error, 130 after Ctrl-C.
+    """Run the command line and exit: 0 done, 1 Typer or Rich missing, 2 an error, 130 after Ctrl-C, 143 when ended.
+
+    Whichever it is, no half-written file is left behind. (After SIGKILL one may be, under a hidden name.)
 
     Parameters
     ----------
     arguments
         The words after the program's name; None: those of the process.
     """
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _end(number: int, frame: Any) -> None:
+    """Leave by an exception, so that files are put in order on the way."""
+    sys.exit(128 + number)
 
 
 def run(arguments: list[str]) -> int:

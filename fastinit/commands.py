@@ -1,5 +1,7 @@
 """The commands of the command line, one function each."""
 
+import itertools
+import math
 import os
 import platform
 from pathlib import Path
@@ -27,7 +29,7 @@ Params = Annotated[
     typer.Option("--param", "-p", metavar="NAME=VALUE", help="Parameter of the scheme, e.g. -p std=0.02. Repeatable."),
 ]
 
-# Elements drawn between two steps of the progress bar: a few tens of milliseconds.
+# Elements drawn and written between two steps of the progress bar: a few tens of milliseconds.
 _BLOCK = 1 << 25
 
 
@@ -112,13 +114,11 @@ def init(
     fan_out: Annotated[float | None, typer.Option(help="Instead of the shape's.")] = None,
     param: Params = None,
 ) -> None:
-    """Write one weight tensor to a .npy file.
+    """Write one weight tensor to a .npy file, which appears whole or not at all.
 
     The .npy format has no bfloat16: its bits are stored as uint16, and
     np.load(FILE).view(ml_dtypes.bfloat16) reads them back.
     """
-    from .files import replacing
-
     if output.suffix != ".npy":
         raise ValueError(f"argument '--output' must end in .npy, got {str(output)!r}")
     sizes = _sizes("--shape", shape)
@@ -128,34 +128,40 @@ def init(
         "stride": steps[0] if len(steps) == 1 else steps, "transposed": transposed, "fan_in": fan_in,
         "fan_out": fan_out, **_parameters(param),
     }  # fmt: skip
-    with replacing(output) as temporary:
-        _write(temporary, scheme, sizes, dtype, arguments)
+    _write(output, scheme, sizes, arguments)
     print(f"{output}: {scheme} {'x'.join(map(str, sizes))} {dtype}, seed {seed}")
     if dtype == "bfloat16":
         print(f'read it with: np.load("{output}").view(ml_dtypes.bfloat16)')
 
 
-def _write(path: Path, scheme: str, shape: tuple[int, ...], dtype: str, arguments: dict[str, Any]) -> None:
+def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str, Any]) -> None:
+    """Draw block by block into one buffer. Nothing is mapped: a full disk is an error then, and not a signal."""
     import numpy as np
-    from numpy.lib.format import open_memmap
+    from numpy.lib import format as npy
 
     from . import init as initialise
+    from .files import replacing
 
     empty = initialise(scheme, shape, region=tuple(slice(0, 0) for _ in shape), **arguments)  # checks everything
-    stored = np.dtype(np.uint16) if dtype == "bfloat16" else empty.dtype
-    array = open_memmap(path, mode="w+", dtype=stored, shape=shape)
-    out = array.view(empty.dtype)
-    rows = shape[0] if shape else 1
-    step = max(1, _BLOCK // max(1, out.size // max(rows, 1)))
-    if out.ndim == 0 or rows <= step:
-        initialise(scheme, shape, out=out, **arguments)
-    else:
-        with _progress() as progress:
-            for first in progress.track(range(0, rows, step), description="drawing"):
-                block = slice(first, min(first + step, rows))
-                region = (block, *(slice(0, n) for n in shape[1:]))
-                initialise(scheme, shape, region=region, out=out[block], **arguments)
-    array.flush()
+    dtype = empty.dtype
+    stored = np.dtype(np.uint16) if dtype.name == "bfloat16" else dtype
+    header = {"descr": npy.dtype_to_descr(stored), "fortran_order": False, "shape": shape}
+    buffer = np.empty(min(_BLOCK, math.prod(shape)), dtype)
+    with replacing(path) as file, _progress() as progress:
+        npy.write_array_header_1_0(file, header)
+        for region in progress.track(_blocks(shape), description="drawing"):
+            sizes = tuple(part.stop - part.start for part in region)
+            block = buffer[: math.prod(sizes)]
+            initialise(scheme, shape, region=region, out=block.reshape(sizes), **arguments)
+            file.write(block.view(np.uint8).data)
+
+
+def _blocks(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """Cut a shape into regions of at most `_BLOCK` elements, in the order of its elements."""
+    inner = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]  # elements of one index of each axis
+    steps = [max(1, _BLOCK // max(1, n)) for n in inner]
+    cuts = [[slice(i, min(i + step, n)) for i in range(0, n, step)] for n, step in zip(shape, steps, strict=True)]
+    return list(itertools.product(*cuts))
 
 
 @app.command()
@@ -216,7 +222,7 @@ def info() -> None:
     import ml_dtypes
     import numba
     import numpy as np
-    from fastinit_kernels.jit import cache_folder
+    from fastinit_kernels.cache import cache_folder
 
     from . import normal
 
@@ -231,7 +237,7 @@ def info() -> None:
         "CPU": f"{_cpu()} ({llvmlite.binding.get_host_cpu_name()})",
         "threads": f"{numba.get_num_threads()} on {os.cpu_count()} CPUs",
         "threading layer": _threading_layer(),
-        "compiled kernels": str(cache_folder()),
+        "compiled kernels": str(cache_folder() or "not kept"),
     }
     for key, value in facts.items():
         print(f"{key:<17} {value}")
@@ -287,7 +293,8 @@ def _value(text: str) -> Any:
 
 
 def _progress() -> Progress:
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True,
+        console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip

@@ -51,8 +51,8 @@ def init(
     name
         The tensor's name; tensors of different names are independent.
     dtype
-        "float32", "float64", "float16" or "bfloat16" (or their NumPy dtypes). The 16-bit types are the float32 values
-        rounded once to nearest even.
+        "float32", "float64", "float16" or "bfloat16", or anything that NumPy takes for one of them. The 16-bit types
+        are the float32 values rounded once to nearest even, within the law's bounds if it has any.
     layout, groups, stride, transposed
         Where the input and output axes are, the groups and the stride of a convolution, and whether it is a transposed
         one: see `fans`, and docs/fans.md for what to write for each layer of PyTorch, Keras and JAX.
@@ -60,7 +60,8 @@ def init(
         A tuple of slices start:stop, one an axis, of the global shape; None for all of it. Fans always come from
         the global shape, so the parts of a sharded tensor are those of the whole.
     out
-        A writable array of the region's shape and of `dtype`, contiguous or not, to fill and return.
+        A writable array of the region's shape and of `dtype`, contiguous or not, to fill and return: a view, a memory
+        map, a field of a structured array. It may have neither a mask nor elements that share memory.
     fan_in, fan_out
         Fans to use instead of those of the shape; numbers > 0. A scheme needs only those that its mode names: with
         fan_in=784, he_normal fills a bias or any other shape.
@@ -163,7 +164,8 @@ def uniform(
 ) -> NDArray[Any]:
     """Return draws of U(low, high).
 
-    value = (high - low)/2 · s + (high + low)/2, s an odd multiple of 2^-24 (float64: 2^-53) in (-1, 1).
+    value = low + k · (high - low) · 2^-24, k = 0 … 2^24 - 1; on (-a, a), and on intervals far from 0, centred:
+    k + 1/2 in place of k. (float64: 2^-53.)
 
     Parameters
     ----------
@@ -175,7 +177,8 @@ def uniform(
     Returns
     -------
     ndarray
-        `out`, or a new array; symmetric about the centre, never outside [low, high].
+        `out`, or a new array. low <= value < high in every dtype: rounding never carries a value to `high`. All are
+        `low` where both are equal.
 
     Raises
     ------
@@ -185,8 +188,8 @@ def uniform(
     Examples
     --------
     >>> import fastinit as fi
-    >>> x = fi.uniform(1000, low=-1, high=1, seed=1)
-    >>> bool(((-1 < x) & (x < 1)).all())
+    >>> x = fi.uniform(1000, seed=1, dtype="bfloat16")
+    >>> bool(((0 <= x) & (x < 1)).all())
     True
     """
     return init("uniform", shape, low=low, high=high, seed=seed, name=name, dtype=dtype, region=region, out=out)
@@ -207,7 +210,8 @@ def truncated_normal(
 ) -> NDArray[Any]:
     """Return draws of N(mean, std²) kept between mean + lower·std and mean + upper·std.
 
-    z = Φ⁻¹(Φ(lower) + u·(Φ(upper) - Φ(lower))), evaluated from the nearer tail: no rejection, one word an element.
+    z = Φ⁻¹(Φ(lower) + u·(Φ(upper) - Φ(lower))), value = std·z + mean: no rejection, one word an element, monotone in
+    it, and with the dtype's own spacing between any bounds, close to each other or far out.
 
     Parameters
     ----------
@@ -217,13 +221,14 @@ def truncated_normal(
         Finite, std >= 0: those of the normal before truncation (between -2 and 2 the standard deviation that is
         left is 0.8796 std).
     lower, upper
-        Bounds in units of std, lower < upper; either may be infinite. The nearer one within 38 of the mean.
+        Bounds in units of std, lower < upper, as in JAX, Keras and SciPy (PyTorch's are absolute: give
+        (a - mean) / std). Either may be infinite; one that the dtype cannot hold is.
 
     Returns
     -------
     ndarray
-        `out`, or a new array. float32 and float64 values lie strictly inside the bounds; rounding to a 16-bit type
-        may carry one onto a bound.
+        `out`, or a new array. Values lie within the bounds; rounding may carry one onto a bound that is a number of
+        the dtype.
 
     Raises
     ------

@@ -4,6 +4,7 @@ Every picture is a `Figure` of its own, drawn without pyplot: nothing global cha
 threads may draw at the same time.
 """
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .activations import ACTIVATIONS
-from .files import replacing
+from .files import path_name, replacing
 from .report import choose, needs, number
 
 if TYPE_CHECKING:
@@ -307,6 +308,12 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
-    """Write the figure; the file appears whole or not at all."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    """Write the figure as its path's suffix says, else as PNG; the file appears whole or not at all."""
+    suffix = os.path.splitext(path_name(path))[1].lower() or ".png"
+    known = [f".{name}" for name in figure.canvas.get_supported_filetypes()]
+    if suffix not in known:
+        raise ValueError(f"argument 'path' must end in one of {', '.join(sorted(known))}, got {str(path)!r}")
+    picture = io.BytesIO()
+    figure.savefig(picture, format=suffix[1:])
+    with replacing(path) as file:
+        file.write(picture.getbuffer())

@@ -210,9 +210,10 @@ class ProbeResult:
         return cls(**restored)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything as JSON. The file appears whole or not at all."""
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), allow_nan=False) + "\n", encoding="utf-8")
+        """Write everything as JSON. The file appears whole or not at all; a link or a device is written through."""
+        content = json.dumps(self.to_dict(), allow_nan=False) + "\n"
+        with replacing(path) as file:
+            file.write(content.encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "ProbeResult":
@@ -225,6 +226,8 @@ class ProbeResult:
 
         Raises
         ------
+        ValueError
+            The path ends in something else. Without an ending it is a PNG.
         ImportError
             Matplotlib is not installed.
         """

@@ -1,9 +1,11 @@
 """What several test files share: an interpreter of their own, and the way to import the twin."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,30 @@ def python():
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return the folder of a file system of its own, with room for 64 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]).returncode:
+        pytest.skip("this user may not mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def root():
+    """Skip where this is not root, who alone can give files away and become another user."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
+@pytest.fixture
+def public():
+    """Return a folder that every user can reach and write to, as /tmp; pytest's own are private."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o1777)
+        yield Path(folder)

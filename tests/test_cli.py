@@ -82,11 +82,16 @@ def test_bfloat16_is_read_back_as_the_command_says(tmp_path):
     np.testing.assert_array_equal(read.view(np.uint16), expected.view(np.uint16))
 
 
-def test_a_large_tensor_is_written_in_blocks(tmp_path, monkeypatch):
+LARGE = [("sparse", (41, 30)), *(("uniform", shape) for shape in ((1, 350), (2, 3, 200), (250,), (3, 0)))]
+
+
+@pytest.mark.parametrize(("scheme", "shape"), LARGE, ids=str)
+def test_a_large_tensor_is_written_in_blocks(tmp_path, monkeypatch, scheme, shape):
     monkeypatch.setattr("fastinit.commands._BLOCK", 100)
-    path = tmp_path / "w.npy"
-    assert invoke("init", "sparse", "-p", "nonzeros=4", "--shape", "41,30", "-o", path).exit_code == 0
-    np.testing.assert_array_equal(np.load(path), fi.init("sparse", (41, 30), nonzeros=4, seed=0))
+    words = ["init", scheme, "--shape", ",".join(map(str, shape)), "--dtype", "float64", "-o", tmp_path / "w.npy"]
+    assert invoke(*words).exit_code == 0
+    np.save(tmp_path / "expected.npy", fi.init(scheme, shape, seed=0, dtype="float64"))
+    assert (tmp_path / "w.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
 
 
 def test_parameters_and_layout_reach_the_scheme(tmp_path):
@@ -130,7 +135,7 @@ def test_probe_takes_widths_sigma_and_bias(tmp_path):
 
 
 def test_info_names_versions_threads_and_the_cache():
-    from fastinit_kernels.jit import cache_folder
+    from fastinit_kernels.cache import cache_folder
 
     output = invoke("info").output
     assert fi.__version__ in output
@@ -224,15 +229,62 @@ def test_errors_leave_no_traceback_in_a_process(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_failing_write_leaves_the_old_file(tmp_path):
+def test_a_refused_call_leaves_the_old_file(tmp_path):
     path = tmp_path / "w.npy"
     np.save(path, np.arange(3))
+    os.link(path, tmp_path / "second")  # which is written in place, by a copy
     assert cli.run(["init", "normal", "--shape", "3", "-p", "std=-1", "-o", str(path)]) == 2
     np.testing.assert_array_equal(np.load(path), np.arange(3))
 
 
+# (the command, the file it writes): more than a disk of 64 KiB takes.
+WRITERS = [
+    (["init", "normal", "--shape", "200,200", "-o"], "w.npy"),
+    (["init", "normal", "--shape", "1,40000", "-o"], "w.npy"),
+    (["probe", "--depth", "2", "--width", "8", "--batch", "8", "--bins", "20000", "--save"], "p.json"),
+    (["probe", "--depth", "2", "--width", "8", "--batch", "8", "--plot"], "p.png"),
+]
+
+
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize(("words", "name"), WRITERS, ids=lambda x: x[0] if isinstance(x, list) else x)
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(small_disk, capsys, words, name, existing):
+    path = small_disk / name
+    if existing:
+        path.write_bytes(b"old")
+    assert cli.run([*words, str(path)]) == 2
+    assert capsys.readouterr().err == f"error: [Errno 28] No space left on device: '{path}'\n"
+    assert [(file.name, file.read_bytes()) for file in small_disk.iterdir()] == [(name, b"old")] * existing
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_limit_of_files_sizes_is_one_line_and_leaves_what_was_there(tmp_path):
+    import resource
+
+    path = tmp_path / "w.npy"
+    path.write_bytes(b"old")
+    limit = (1 << 16, 1 << 16)
+    words = ["init", "normal", "--shape", "200,200", "-o", path]
+    done = fastinit(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: [Errno 27] File too large: '{path}'\n"
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("w.npy", b"old")]
+
+
+def test_a_full_disk_in_the_midst_of_the_demo_leaves_whole_pictures(few, small_disk, capsys):
+    assert cli.run(["demo", "-o", str(small_disk / "pictures")]) == 2
+    assert "No space left on device: '" in capsys.readouterr().err
+    for picture in (small_disk / "pictures").iterdir():
+        assert picture.suffix == ".png"
+        assert picture.read_bytes().endswith(b"IEND\xaeB`\x82")
+
+
+ENDED = [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, ""), ("SIGHUP", 129, "")]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_exits_with_130_and_leaves_no_file(tmp_path):
+@pytest.mark.parametrize(("name", "status", "message"), ENDED)
+def test_a_signal_that_ends_it_leaves_no_file(tmp_path, name, status, message):
     code = "from fastinit.cli import main; print('ready', flush=True); main()"
     words = ["init", "normal", "--shape", "100000,100000", "-o", str(tmp_path / "w.npy")]
     process = subprocess.Popen(
@@ -242,11 +294,10 @@ def test_ctrl_c_exits_with_130_and_leaves_no_file(tmp_path):
     deadline = time.monotonic() + 60
     while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, getattr(signal, name))
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
-    assert errors.rstrip().endswith("interrupted")
+    assert process.returncode == status, errors
+    assert errors.strip() == message
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,9 +18,12 @@ def result():
     return fi.probe(scheme="xavier_normal", activation="tanh", depth=3, width=20, batch=30)
 
 
-@pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+MAGIC = [("", b"\x89PNG"), (".png", b"\x89PNG"), (".SVG", b"<?xml"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
+
+
+@pytest.mark.parametrize(("suffix", "magic"), MAGIC)
 def test_the_suffix_is_the_format(result, tmp_path, suffix, magic):
-    path = tmp_path / f"probe.{suffix}"
+    path = tmp_path / f"probe{suffix}"
     result.plot(path)
     assert path.read_bytes().startswith(magic)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -150,7 +153,7 @@ def test_the_theory_is_drawn_with_the_signal(monkeypatch):
 def test_a_failed_picture_leaves_the_old_file(result, tmp_path):
     path = tmp_path / "probe.nonsense"
     path.write_text("old")
-    with pytest.raises(ValueError, match="nonsense"):
+    with pytest.raises(ValueError, match=r"argument 'path' must end in one of .*\.svg.*, got '.*nonsense'"):
         result.plot(path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]

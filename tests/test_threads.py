@@ -205,10 +205,11 @@ Normal(0.0, 1.0).fill(Tensor((100_000, 1_000_000, last), "float32", 1, ""), part
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to oneself differ there")
-def test_ctrl_c_waits_for_the_end_of_a_compilation():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_waits_for_the_end_of_a_compilation(number):
     class Interrupting:
         def load_overload(self, signature, target):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
         def save_overload(self, signature, result): ...
 
@@ -217,9 +218,12 @@ def test_ctrl_c_waits_for_the_end_of_a_compilation():
         return x + 1
 
     successor._cache = Interrupting()
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        successor(1)
-    assert len(successor.signatures) == 1
-    assert successor(1) == 2
-    assert signal.getsignal(signal.SIGINT) is handler
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            successor(1)
+        assert len(successor.signatures) == 1
+        assert successor(1) == 2
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)

@@ -1,4 +1,4 @@
-"""The one place that knows Numba's options, its threads and its cache.
+"""The one place that knows Numba's options and its threads; `cache` keeps what it compiles.
 
 A kernel's arithmetic is promised bit for bit, so nothing here allows LLVM to change it: no fastmath, no
 contraction. The order of evaluation is what the source says.
@@ -10,30 +10,22 @@ the loop alone whenever threads would be unsafe: in a forked child (OpenMP kills
 is inside Numba's workqueue layer (which aborts the process).
 """
 
-import hashlib
 import os
-import pickle
 import signal
-import sys
-import tempfile
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 from numba import _dynfunc, types
 from numba._dispatcher import compute_fingerprint
-from numba.core import serialize
-from numba.core.caching import _Cache
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler, CompileResult
+from numba.core.compiler import Compiler
 from numba.np.ufunc import parallel as numba_threads
 
+from .cache import Store
 from .intrinsics import borrowed, call_at, flush_subnormals, next_tile, restore, use_widest_vectors
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,6 +40,9 @@ PARALLEL_FROM = 1 << 15
 _STEPS_PER_CALL = 1 << 27
 # … but never so few tiles that the threads run out of them.
 _TILES_PER_CALL = 1 << 7
+
+# Signals that ask a process to end.
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class _Linked(JITCodeLibrary):  # type: ignore[misc]
@@ -87,23 +82,26 @@ def inline(function: F) -> F:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Answer Ctrl-C at the end only.
+    """Answer Ctrl-C, and what else a program answers with an exception, at the end only.
 
-    Raised in the middle of a compilation, an interrupt is lost in a callback of LLVM's, or leaves it memory that is
+    Raised in the middle of a compilation, an exception is lost in a callback of LLVM's, or leaves it memory that is
     freed twice, which ends the process.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    answered = {number: handler for number, handler in handlers.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread() or not answered:
         yield
         return
     received: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
+    for number in answered:
+        signal.signal(number, lambda *arguments: received.append(arguments))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in answered.items():
+            signal.signal(number, handler)
         if received:
-            handler(*received[-1])
+            answered[received[-1][0]](*received[-1])
 
 
 def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
@@ -120,7 +118,7 @@ def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
             function.__qualname__ = name.replace("-", "_")
         dispatcher = numba.njit(nogil=True, parallel=parallel, **_OPTIONS)(function)
         if name is not None:
-            dispatcher._cache = _Store(name)
+            dispatcher._cache = Store(name)
         compile_now = dispatcher.compile
 
         def compile_whole(signature: Any) -> Any:
@@ -262,83 +260,3 @@ def available_threads() -> int:
     if _pool.lost:
         return 1
     return int(numba.get_num_threads() if numba_threads._is_initialized else numba.config.NUMBA_NUM_THREADS)
-
-
-class _Store(_Cache):  # type: ignore[misc]
-    """Compiled code on disk, addressed by everything that went into it.
-
-    Numba's own cache looks at the one file a function stands in, so it serves old code after a helper in another
-    file has changed, and two processes that compile at once can swap each other's files. Here the name of a file is
-    the hash of all the kernels' sources, the versions, the CPU and the signature; a file is renamed into place whole.
-    Nothing is ever stale, and nothing needs an index.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    @property
-    def cache_path(self) -> str:
-        return str(cache_folder())
-
-    def _file(self, signature: Any, target: Any) -> Path:
-        key = repr((self._name, str(signature), target.codegen().magic_tuple()))
-        return cache_folder() / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.bin"
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        target_context.refresh()
-        try:
-            stored = self._file(sig, target_context).read_bytes()
-            if hashlib.sha256(stored[32:]).digest() != stored[:32]:
-                return None  # damaged, and LLVM would abort the process on it
-            return CompileResult._rebuild(target_context, *pickle.loads(stored[32:]))
-        except (OSError, EOFError, pickle.UnpicklingError):
-            return None  # absent, unreadable or cut off: compile again
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        if data.library.has_dynamic_globals:
-            return
-        try:
-            path = self._file(sig, data.target_context)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-            with os.fdopen(handle, "wb") as file:
-                payload = serialize.dumps(data._reduce())
-                file.write(hashlib.sha256(payload).digest() + payload)
-            os.replace(temporary, path)
-        except OSError as error:
-            _warn_once(
-                f"fastinit cannot keep its compiled kernels in {cache_folder()} ({error}); they will be "
-                "compiled again in each process. Set NUMBA_CACHE_DIR to a writable folder."
-            )
-
-    def enable(self) -> None: ...
-
-    def disable(self) -> None: ...
-
-    def flush(self) -> None: ...
-
-
-@cache
-def _warn_once(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
-
-
-@cache
-def cache_folder() -> Path:
-    """Return the folder of kernels compiled from exactly these sources, below NUMBA_CACHE_DIR or the user's cache."""
-    digest = hashlib.sha256(repr((numba.__version__, np.__version__, sys.version)).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.name.encode() + source.read_bytes())
-    return _cache_root() / digest.hexdigest()[:16]
-
-
-def _cache_root() -> Path:
-    if numba.config.CACHE_DIR:
-        return Path(numba.config.CACHE_DIR) / "fastinit"
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "fastinit"
