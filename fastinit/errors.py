@@ -38,13 +38,16 @@ def unknown(argument: str, value: object, choices: Iterable[str]) -> ValueError:
 def plain_number(value: object) -> object:
     """Return a number of NumPy's or of a framework's, a scalar or an array without dimensions, as Python's.
 
-    Arithmetic in a small type would lose what float64 has: 1e-6 is 0 in float16. Durations, which NumPy counts among
-    the integers, are left as they are.
+    Arithmetic in a small type would lose what float64 has: 1e-6 is 0 in float16. What NumPy and Python count among the
+    numbers but nobody means, truth values and durations, becomes None.
     """
-    if getattr(value, "shape", None) != () or isinstance(value, np.timedelta64):
+    if isinstance(value, bool | np.bool_ | np.timedelta64):
+        return None
+    if getattr(value, "shape", None) != ():
         return value
     item = getattr(value, "item", None)
-    return item() if callable(item) else value
+    plain = item() if callable(item) else value
+    return None if isinstance(plain, bool) else plain
 
 
 def check_string(argument: str, value: object) -> str:
@@ -76,7 +79,7 @@ def check_finite(
         rule += f" <= {maximum:g}"
     message = f"argument '{argument}' must be {rule}, got {shown(value)}"
     plain = plain_number(value)
-    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
+    if not isinstance(plain, numbers.Real):
         raise TypeError(message)
     try:
         number = float(plain) + 0.0  # of two zeros the positive one
@@ -93,7 +96,7 @@ def check_integer(argument: str, value: object, *, minimum: int) -> int:
         return value
     message = f"argument '{argument}' must be an integer >= {minimum}, got {shown(value)}"
     plain = plain_number(value)
-    if isinstance(plain, bool | np.timedelta64) or not isinstance(plain, numbers.Integral):
+    if not isinstance(plain, numbers.Integral):
         raise TypeError(message)
     if plain < minimum:
         raise ValueError(message)

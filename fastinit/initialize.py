@@ -253,7 +253,7 @@ def _resolve_scheme(scheme: object, params: dict[str, Any]) -> Scheme:
         try:
             # Of equal values the key tells the types and signs apart: True is no 1, and -0.0 no 0.0.
             return _cached_scheme(scheme, tuple((k, type(v), repr(v), v) for k, v in params.items()))
-        except TypeError:  # something unhashable, or a refusal: let get_scheme say which
+        except (TypeError, ValueError):  # something unhashable, or a refusal: let get_scheme say which
             return get_scheme(scheme, **params)  # type: ignore[arg-type]
     if params:
         first = next(iter(params))

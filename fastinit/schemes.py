@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from .activations import gain as activation_gain
-from .errors import check_finite, check_integer, check_string, unknown
+from .errors import check_finite, check_integer, check_string, shown, unknown
 from .fans import Fans
 from .gaussian import truncated_std
 from .laws import Constant, Law, Normal, Uniform
@@ -335,7 +335,7 @@ def get_scheme(name: str, **params: Any) -> Scheme:
         if parameter not in values:
             accepted = ", ".join(values) or "none"
             raise ValueError(
-                f"argument '{parameter}' must be a parameter of scheme {name!r} ({accepted}), got {params[parameter]!r}"
+                f"argument '{parameter}' must be a parameter of scheme {name!r} ({accepted}), got {shown(params[parameter])}"
             )
     values.update(params)
     return Scheme(entry.name, entry.formula, values, entry.build(**values))
