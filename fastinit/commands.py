@@ -1,9 +1,9 @@
 """The commands of the command line, one function each."""
 
-import itertools
 import math
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -149,19 +149,29 @@ def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str,
     buffer = np.empty(min(_BLOCK, math.prod(shape)), dtype)
     with replacing(path) as file, _progress() as progress:
         npy.write_array_header_1_0(file, header)
-        for region in progress.track(_blocks(shape), description="drawing"):
+        task = progress.add_task("drawing", total=math.prod(shape))
+        for region in _blocks(shape):
             sizes = tuple(part.stop - part.start for part in region)
             block = buffer[: math.prod(sizes)]
             initialise(scheme, shape, region=region, out=block.reshape(sizes), **arguments)
             file.write(block.view(np.uint8).data)
+            progress.advance(task, block.size)
 
 
-def _blocks(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     """Cut a shape into regions of at most `_BLOCK` elements, in the order of its elements."""
-    inner = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]  # elements of one index of each axis
-    steps = [max(1, _BLOCK // max(1, n)) for n in inner]
-    cuts = [[slice(i, min(i + step, n)) for i in range(0, n, step)] for n, step in zip(shape, steps, strict=True)]
-    return list(itertools.product(*cuts))
+    if not shape:
+        yield ()
+        return
+    inner = math.prod(shape[1:])
+    if inner > _BLOCK:
+        for i in range(shape[0]):
+            for rest in _blocks(shape[1:]):
+                yield slice(i, i + 1), *rest
+        return
+    step = max(1, _BLOCK // max(1, inner))
+    for i in range(0, shape[0], step):
+        yield slice(i, min(i + step, shape[0])), *(slice(0, n) for n in shape[1:])
 
 
 @app.command()

@@ -335,7 +335,8 @@ def get_scheme(name: str, **params: Any) -> Scheme:
         if parameter not in values:
             accepted = ", ".join(values) or "none"
             raise ValueError(
-                f"argument '{parameter}' must be a parameter of scheme {name!r} ({accepted}), got {shown(params[parameter])}"
+                f"argument '{parameter}' must be a parameter of scheme {name!r} ({accepted}), "
+                f"got {shown(params[parameter])}"
             )
     values.update(params)
     return Scheme(entry.name, entry.formula, values, entry.build(**values))
