@@ -20,10 +20,11 @@ Array = NDArray[Any]
 # One number a layer; the rows of `to_pandas`.
 FIGURES = (
     "mean", "std", "min", "max", "preactivation_mean", "preactivation_std", "q", "saturated", "zero", "dead",
-    "nonfinite", "distinct", "correlation", "gradient_std", "weight_gradient_std", "gradient_zero", "chi", "weight_std",
-    "underflow", "overflow",
+    "nonfinite", "distinct", "correlation", "gradient_std", "gradient_max", "gradient_zero", "gradient_nonfinite",
+    "weight_gradient_std", "updated_distinct", "chi", "weight_mean", "weight_std", "weight_nonfinite",
+    "weight_distinct", "underflow", "overflow",
 )  # fmt: skip
-COUNTS = ("nonfinite", "distinct", "underflow", "overflow", "histogram")
+COUNTS = ("nonfinite", "distinct", "weight_nonfinite", "weight_distinct", "underflow", "overflow", "histogram")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,16 +110,30 @@ class ProbeResult:
     """Correlation c of the pre-activations of input pairs (2m, 2m + 1): sum of z z' over the sum of (z^2 + z'^2) / 2.
     Not a cosine, but one where both have the same size. NaN for a single input or an odd number of images."""
     gradient_std: Array
-    """Standard deviation of delta_l, where dL/da_last is drawn from N(0, 1); NaN without `backward`."""
-    weight_gradient_std: Array
-    """Standard deviation of dL/dW_l; NaN without `backward`."""
+    """Standard deviation of delta_l, where dL/da_last is drawn from N(0, 1). Every figure of a gradient is NaN without
+    `backward`, and where an activation on its way is not finite."""
+    gradient_max: Array
+    """Greatest |delta_l|."""
     gradient_zero: Array
-    """Share of delta_l that is exactly 0; NaN without `backward`."""
+    """Share of delta_l that is exactly 0."""
+    gradient_nonfinite: Array
+    """Count of infinities and NaNs in delta_l; the other figures are over the finite ones."""
+    weight_gradient_std: Array
+    """Standard deviation of dL/dW_l."""
+    updated_distinct: Array
+    """Number of units that differ after a step of gradient descent: distinct columns of W_l, b_l and dL/dW_l taken
+    together; 1 where the units of a layer start equal and stay so."""
     chi: Array
     """Mean of phi'(z_l)^2 times fan_in times var(W_l): the mean squared singular value of the Jacobian of phi(h W + b),
     h what W meets. With a skip, 1 + branch_scale^2 chi is that of the layer."""
+    weight_mean: Array
+    """Mean of W_l."""
     weight_std: Array
     """Standard deviation of W_l."""
+    weight_nonfinite: Array
+    """Count of infinities and NaNs in W_l."""
+    weight_distinct: Array
+    """Number of units that start different: distinct columns of W_l and b_l taken together."""
     histogram: Array
     """Counts of a_l, (depth, bins)."""
     bin_edges: Array

@@ -50,9 +50,9 @@ from .normalize import unnormalize_function
 from .plan import Plan
 from .schedule import Program, enter, leave
 from .sources import BLOCK_COLUMNS, Source, pack_transposed_function
-from .weight_gradient import DELTA_RECORD, weight_gradient_function
+from .weight_gradient import DELTA_RECORD, fold, weight_gradient_function
 
-COTANGENT, SCALE, MERGE, WEIGHT_GRADIENT, DRAW, BACK, UNNORMALIZE = range(7)
+COTANGENT, SCALE, MERGE, WEIGHT_GRADIENT, FOLD, DRAW, BACK, UNNORMALIZE = range(8)
 
 # Columns of W turned at a time: their place in a panel fits L1.
 _TURNED_COLUMNS = 256
@@ -169,6 +169,8 @@ def backward_kernel(dtype: Any) -> Tiled:
         sums: Any,
         records: Any,
         weight_records: Any,
+        marks: Any,
+        hashes: Any,
     ) -> None:
         phase = enter(t, phases, done)
         kind, index = phases[phase, schedule.KIND], phases[phase, schedule.LAYER]
@@ -178,7 +180,9 @@ def backward_kernel(dtype: Any) -> Tiled:
         if kind in (SCALE, BACK):
             delta(t, kind, layers, index, start, stop, sizes, memory, partial)
         elif kind == WEIGHT_GRADIENT:
-            gradient(t, layers, index, places, sizes, memory, sums, weight_records)
+            gradient(t, layers, index, places, sizes, memory, sums, weight_records, marks)
+        elif kind == FOLD:
+            fold(t, layers, index, sizes, marks, hashes)
         elif kind == UNNORMALIZE:
             unnormalize(t, layers, index, sizes, memory)
         elif kind == MERGE:
@@ -265,15 +269,18 @@ class Backward:
         self.partial = np.empty(layout.partial, plan.dtype)
         self.records, self.weight_records = (merging.empty_records(int(n), merging.RECORD) for n in layout.ends[-1])
         self.sums = np.empty(layout.sums, plan.dtype)
+        self.marks = np.empty(2 * merging.BLOCK * layout.most_blocks, np.uint64)
+        self.hashes = np.zeros(int(plan.layout.units[depth]), np.uint64)
 
     def run(self, row: int) -> None:
         """Run the block of rows that starts at `row`, whose forward pass has just been run."""
         plan, layout, forward = self.plan, self.layout, self.plan.layout
         rows = min(forward.block_rows, forward.rows - row)
-        tasks, phases = _program(layout, rows)
+        last = row + rows == forward.rows
+        tasks, phases = _program(layout, rows, last)
         sizes = plan.sizes.copy()
         sizes[DELTA : STREAM + 2], sizes[WEIGHTS] = layout.matrices, layout.weights
-        sizes[[ROWS, FIRST_ROW, FIRST_PASS, LAST_PASS]] = rows, row, row == 0, row + rows == forward.rows
+        sizes[[ROWS, FIRST_ROW, FIRST_PASS, LAST_PASS]] = rows, row, row == 0, last
         backward_kernel(plan.dtype.type)(
             tasks,
             2 * forward.work,
@@ -288,11 +295,15 @@ class Backward:
             self.sums,
             self.records,
             self.weight_records,
+            self.marks,
+            self.hashes,
         )
 
-    def figures(self) -> dict[str, NDArray[Any]]:
-        """The gradients' figures, one entry a layer."""
-        return gradient_figures(self.records, self.weight_records, self.layout.ends)
+    def figures(self, nonfinite: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The gradients' figures, one entry a layer; `nonfinite`: counts of what is not finite among its a."""
+        units = self.plan.layout.units[: self.layout.depth + 1]
+        hashes = merging.joined(self.plan.weight_hashes[: units[-1]], self.hashes)
+        return gradient_figures(self.records, self.weight_records, self.layout.ends, hashes, units, nonfinite)
 
 
 class BackwardLayout:
@@ -318,6 +329,7 @@ class BackwardLayout:
         blocks = np.array([[-(-n_out // merging.BLOCK), self.gradient_blocks(n_in, n_out)] for n_in, n_out in pairs])
         self.ends = np.cumsum(blocks, axis=0)
         self.places = self.ends - blocks
+        self.most_blocks = int(blocks[:, 1].max())
         self.sums = 0 if forward.block_rows == forward.rows else int(self.ends[-1, 1]) * merging.BLOCK**2
 
     def gradient_blocks(self, n_in: int, n_out: int) -> int:
@@ -331,7 +343,7 @@ def _layout(forward: Layout, depth: int) -> BackwardLayout:
 
 
 @lru_cache(maxsize=64)
-def _program(layout: BackwardLayout, rows: int) -> tuple[int, Any]:
+def _program(layout: BackwardLayout, rows: int, last_pass: bool) -> tuple[int, Any]:
     """Tasks of a block of rows, and the table of their phases."""
     forward, last, chunks = layout.forward, layout.depth - 1, -(-rows // CHUNK)
     program = Program()
@@ -344,6 +356,8 @@ def _program(layout: BackwardLayout, rows: int) -> tuple[int, Any]:
         n_in, n_out = forward.widths[index : index + 2]
         program.add(MERGE, index, -(-n_out // merging.BLOCK))
         program.add(WEIGHT_GRADIENT, index, layout.gradient_blocks(n_in, n_out))
+        if last_pass and index < last:
+            program.add(FOLD, index + 1, -(-forward.widths[index + 2] // merging.BLOCK))
         if index == 0:
             break
         for start in range(0, n_in, layout.columns[index]):
@@ -358,4 +372,7 @@ def _program(layout: BackwardLayout, rows: int) -> tuple[int, Any]:
             program.barrier()
             program.add(SCALE, index - 1, forward.panel_tasks(rows, n_in), 0, n_in)
             program.barrier()
+    if last_pass:
+        program.barrier()
+        program.add(FOLD, 0, -(-forward.widths[1] // merging.BLOCK))
     return program.tasks, program.table()

@@ -10,7 +10,9 @@ from . import merging
 from .plan import Plan
 
 _Z = merging.Z_RECORD
-GRADIENTS = ("gradient_std", "weight_gradient_std", "gradient_zero")
+GRADIENTS = (
+    "gradient_std", "gradient_max", "gradient_zero", "gradient_nonfinite", "weight_gradient_std", "updated_distinct",
+)  # fmt: skip
 
 
 def forward_figures(plan: Plan) -> dict[str, NDArray[Any]]:
@@ -43,7 +45,10 @@ def forward_figures(plan: Plan) -> dict[str, NDArray[Any]]:
                 records[merging.PAIR_SUM] / records[merging.PAIR_SQUARE_SUM] if pairs else np.full(layout.depth, np.nan)
             ),
             "chi": records[merging.SLOPE_SUM] / z_some * (layout.taps * widths[:-1]) * w_std**2,
+            "weight_mean": weights[merging.MEAN],
             "weight_std": w_std,
+            "weight_nonfinite": weights[merging.NONFINITE],
+            "weight_distinct": _by_layer(_distinct, plan.weight_hashes, layout.units),
             "histogram": histogram[:, :-3].copy(),
             "underflow": histogram[:, -1].copy(),
             "overflow": histogram[:, -3].copy(),
@@ -84,15 +89,41 @@ def std(records: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.sqrt(records[merging.M2] / records[merging.COUNT]))
 
 
-def gradient_figures(records: NDArray[Any], weight_records: NDArray[Any], ends: NDArray[np.int64]) -> dict[str, Any]:
-    """What the backward pass measures; `ends`: where each layer's records of either kind end."""
+def gradient_figures(
+    records: NDArray[Any],
+    weight_records: NDArray[Any],
+    ends: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    units: NDArray[np.int64],
+    nonfinite: NDArray[Any],
+) -> dict[str, Any]:
+    """What the backward pass measures.
+
+    Parameters
+    ----------
+    records, weight_records
+        Of delta and of dW, and `ends`: where each layer's records of either kind end.
+    hashes
+        Of each unit's weights and their gradients, and `units`: each layer's first unit, and the end.
+    nonfinite
+        Counts of infinities and NaNs among each layer's activations: whatever passes through such a layer is lost.
+    """
     delta, weights = (
         _combined(flat, np.concatenate([[0], end]), merging.RECORD)
         for flat, end in zip((records, weight_records), ends.T, strict=True)
     )
+    bad = nonfinite[: len(ends)] > 0
+    lost = np.logical_or.accumulate(bad[::-1])[::-1]
     with np.errstate(all="ignore"):
-        return {
+        figures = {
             "gradient_std": std(delta),
-            "weight_gradient_std": std(weights),
+            "gradient_max": np.maximum(-delta[merging.MINIMUM], delta[merging.MAXIMUM]),
             "gradient_zero": delta[merging.ZEROS] / delta[merging.COUNT],
+            "gradient_nonfinite": delta[merging.NONFINITE].copy(),
+            "weight_gradient_std": std(weights),
+            "updated_distinct": _by_layer(_distinct, hashes, units),
         }
+    for values in figures.values():
+        values[lost] = np.nan
+    figures["weight_gradient_std"][1:][bad[:-1]] = np.nan  # dW is of the activations below, too
+    return figures

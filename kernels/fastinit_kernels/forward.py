@@ -70,9 +70,9 @@ def block_function(dtype: Any) -> Any:
     """
     width = np.int64(panel_width(dtype))
     real = np.dtype(dtype).type
-    pack, statistics = pack_images_function(dtype), moments.value_statistics(dtype)
+    pack, statistics = pack_images_function(dtype), moments.value_statistics(dtype, marked=True)
     most = np.int64(BLOCK_COLUMNS)
-    figures = np.int64(moments.VALUE_ROWS)
+    figures = np.int64(moments.MARKED_ROWS)
 
     @inline
     def block(
@@ -149,6 +149,7 @@ def merge_function(dtype: Any) -> Any:
     """`merge(t, kind, …)`: task t of the kinds MERGE and MERGE_WEIGHTS: the partial figures of a block of columns."""
     width, most = np.int64(panel_width(dtype)), np.int64(merging.BLOCK)
     merge_block, merge_units = merging.merge_block(dtype), merging.merge_units(dtype)
+    merge_weight_units = merging.merge_weight_units(dtype)
 
     @inline
     def merge(
@@ -159,18 +160,19 @@ def merge_function(dtype: Any) -> Any:
         start: Any,
         stop: Any,
         sizes: Any,
+        memory: Any,
         partial: Any,
-        patterns: Any,
         records: Any,
         weight_records: Any,
         zeros: Any,
         hashes: Any,
+        weight_hashes: Any,
     ) -> None:
         of_weights = kind == MERGE_WEIGHTS
         left = t * most
         columns = min(most, stop - start - left)
         panels = (stop - start + width - 1) // width
-        panel_step = width * (moments.VALUE_ROWS if of_weights else moments.LAYER_ROWS)
+        panel_step = width * (moments.MARKED_ROWS if of_weights else moments.LAYER_ROWS)
         step = panels * panel_step
         at = left // width * panel_step + (sizes[WEIGHT_PARTIAL] if of_weights else 0)
         rows = taps_of(sizes) * layers[index, N_IN] if of_weights else sizes[ROWS]
@@ -194,10 +196,11 @@ def merge_function(dtype: Any) -> Any:
                 record,
                 to + matrix * merging.Z_RECORD,
             )
-        if not of_weights:
-            merge_units(
-                partial, patterns, at, panel_step, step, chunks, columns, zeros, hashes, layers[index, UNIT] + left
-            )
+        unit, bias = layers[index, UNIT] + start + left, sizes[BIASES] + start + left
+        if of_weights:
+            merge_weight_units(partial, at, panel_step, step, chunks, columns, memory, bias, weight_hashes, unit)
+        else:
+            merge_units(partial, at, panel_step, step, chunks, columns, zeros, hashes, unit)
 
     return merge
 
@@ -288,12 +291,12 @@ def forward_kernel(dtype: Any) -> Tiled:
         parameters: Any,
         memory: Any,
         partial: Any,
-        patterns: Any,
         histogram: Any,
         records: Any,
         weight_records: Any,
         zeros: Any,
         hashes: Any,
+        weight_hashes: Any,
     ) -> None:
         phase = enter(t, phases, done)
         kind, index = phases[phase, schedule.KIND], phases[phase, schedule.LAYER]
@@ -302,7 +305,22 @@ def forward_kernel(dtype: Any) -> Tiled:
         if kind == MULTIPLY:
             layer(t, layers, index, reals, start, stop, sizes, memory, partial, histogram)
         elif kind in (MERGE, MERGE_WEIGHTS):
-            merge(t, kind, layers, index, start, stop, sizes, partial, patterns, records, weight_records, zeros, hashes)
+            merge(
+                t,
+                kind,
+                layers,
+                index,
+                start,
+                stop,
+                sizes,
+                memory,
+                partial,
+                records,
+                weight_records,
+                zeros,
+                hashes,
+                weight_hashes,
+            )
         elif kind == NORMALIZE_ROWS:
             normalize(t, layers, index, sizes, memory)
         else:
@@ -344,7 +362,6 @@ def run(plan: Plan, row: int) -> None:
     rows = min(layout.block_rows, layout.rows - row)
     tasks, phases = _program(layout, rows, row == 0)
     plan.sizes[[ROWS, FIRST_ROW, FIRST_PASS]] = rows, row, row == 0
-    bits = np.uint32 if plan.dtype.itemsize == 4 else np.uint64
     forward_kernel(plan.dtype.type)(
         tasks,
         layout.work,
@@ -356,10 +373,10 @@ def run(plan: Plan, row: int) -> None:
         *plan.source_tables(),
         plan.memory,
         plan.partial,
-        plan.partial.view(bits),
         plan.histogram.ravel(),
         plan.records,
         plan.weight_records,
         plan.zeros,
         plan.hashes,
+        plan.weight_hashes,
     )

@@ -216,7 +216,7 @@ class Layout:
             -(-self.taps * n // CHUNK) * padded_columns(c, self.width)
             for n, c in zip(self.widths[:-1], self.columns, strict=True)
         )
-        self.partial = layer_partial + weight_partial * moments.VALUE_ROWS
+        self.partial = layer_partial + weight_partial * moments.MARKED_ROWS
         sizes[[PADDED_ROWS, BINS, WEIGHT_PARTIAL]] = self.padded_rows, self.shape.bins, layer_partial
         # Without images all rows are as one image's: they follow each other as they are.
         sizes[POSITIONS] = batch.side**2 if batch.side > 1 else self.rows

@@ -9,7 +9,7 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from .gemm import CHUNK
-from .intrinsics import intrinsic
+from .intrinsics import bits_of_float32, bits_of_float64, intrinsic
 from .jit import inline, kernel
 from .lanes import Lanes, Vectors, counting, data_pointer, lanes_of, panel_width
 from .moments import (
@@ -18,6 +18,7 @@ from .moments import (
     HASH,
     HIGH,
     LOW,
+    MARK,
     PAIR,
     PAIR_SQUARES,
     SATURATED,
@@ -190,19 +191,49 @@ def merge_block(dtype: Any) -> Any:
     return merge
 
 
+def bits_of(dtype: Any) -> Any:
+    """The function that shows a number's bits."""
+    return bits_of_float32 if np.dtype(dtype).itemsize == 4 else bits_of_float64
+
+
+@inline
+def mixed_with(mixed: Any, bits: Any) -> Any:
+    """A 64-bit hash taken on by 64 more bits."""
+    mixed = (mixed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
+    return mixed ^ (mixed >> np.uint64(29))
+
+
+def joined(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Hashes of pairs."""
+    return first ^ (second * np.uint64(0x9E3779B97F4A7C15))
+
+
+@cache
+def column_bits(dtype: Any, row: int) -> Any:
+    """`bits(partial, at)`: 64 bits of a chunk of a column, whose figures start at `at` and whose hash is in `row`."""
+    width, of_number = panel_width(dtype), bits_of(dtype)
+    hash_at, sum_at = np.int64(row * width), np.int64(SUM * width)
+
+    @inline
+    def bits(partial: Any, at: Any) -> Any:
+        # The sum sets columns apart that a 32-bit hash might confuse.
+        own, further = of_number(partial[at + hash_at]), of_number(partial[at + sum_at])
+        return np.uint64(own) ^ (np.uint64(further) << np.uint64(32))
+
+    return bits
+
+
 @cache
 def merge_units(dtype: Any) -> Any:
-    """`merge(partial, patterns, at, panel_step, step, chunks, columns, zeros, hashes, unit)`: what identifies a unit.
+    """`merge(partial, at, panel_step, step, chunks, columns, zeros, hashes, unit)`: what identifies a unit.
 
     zeros[unit] (int64) counts the zeros of a column, hashes[unit] (uint64) is a hash of its bits in order.
-    `patterns` is `partial` seen as bits.
     """
-    width = np.int64(panel_width(dtype))
+    width, bits = np.int64(panel_width(dtype)), column_bits(dtype, HASH)
 
     @inline
     def merge(
         partial: Any,
-        patterns: Any,
         at: Any,
         panel_step: Any,
         step: Any,
@@ -216,13 +247,41 @@ def merge_units(dtype: Any) -> Any:
             column = at + (j // width) * panel_step + j % width
             count, mixed = np.int64(0), hashes[unit + j]
             for c in range(chunks):
-                p = column + c * step
-                count += np.int64(partial[p + ZERO * width])
-                # The sum sets columns apart that a 32-bit hash might confuse.
-                bits = np.uint64(patterns[p + HASH * width]) ^ (np.uint64(patterns[p + SUM * width]) << np.uint64(32))
-                mixed = (mixed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
-                mixed ^= mixed >> np.uint64(29)
+                count += np.int64(partial[column + c * step + ZERO * width])
+                mixed = mixed_with(mixed, bits(partial, column + c * step))
             zeros[unit + j] += count
+            hashes[unit + j] = mixed
+
+    return merge
+
+
+@cache
+def merge_weight_units(dtype: Any) -> Any:
+    """`merge(partial, at, panel_step, step, chunks, columns, biases, biases_at, hashes, unit)`: W_l and b_l by unit.
+
+    hashes[unit] (uint64) is a hash of a unit's bias, which is a number of `biases`, and of its column of W.
+    """
+    width, bits, of_number = np.int64(panel_width(dtype)), column_bits(dtype, MARK), bits_of(dtype)
+    nothing = np.dtype(dtype).type(0)
+
+    @inline
+    def merge(
+        partial: Any,
+        at: Any,
+        panel_step: Any,
+        step: Any,
+        chunks: Any,
+        columns: Any,
+        biases: Any,
+        biases_at: Any,
+        hashes: Any,
+        unit: Any,
+    ) -> None:
+        for j in range(columns):
+            column = at + (j // width) * panel_step + j % width
+            mixed = np.uint64(of_number(biases[biases_at + j] + nothing))
+            for c in range(chunks):
+                mixed = mixed_with(mixed, bits(partial, column + c * step))
             hashes[unit + j] = mixed
 
     return merge

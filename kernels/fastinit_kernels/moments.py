@@ -21,6 +21,8 @@ from .lanes import Lanes, Vectors, counting, data_pointer, lanes_of, panel_width
 # Accumulators of a column in a chunk, one row of a panel each.
 LOW, HIGH, BAD, ZERO, CENTRE, SCALE, SUM, SQUARES = range(8)
 VALUE_ROWS = 8  # of one matrix; the forward pass has those of a, those of z, and the rest below
+# Of a matrix whose columns are told apart: weights and their gradients.
+MARK, MARKED_ROWS = VALUE_ROWS, VALUE_ROWS + 1
 Z = VALUE_ROWS
 HASH, SATURATED, SLOPE, SIZE, PAIR, PAIR_SQUARES = range(2 * VALUE_ROWS, 2 * VALUE_ROWS + 6)
 LAYER_ROWS = 2 * VALUE_ROWS + 6
@@ -94,6 +96,25 @@ class _Column:
         ]
 
 
+class _Mark:
+    """A hash of each column's bits, the rows in their order; -0 counts as 0."""
+
+    def __init__(self, v: Vectors) -> None:
+        self.seed, self.zero = v.pattern(1), v.number(0.0)
+        _, _, factor, self.turn = _LAYOUT[v.bits]
+        self.factor = v.pattern(factor)
+        self.hash = v.variable(self.seed)
+
+    def restart(self) -> None:
+        self.hash.set(self.seed)
+
+    def take(self, x: Lanes) -> None:
+        self.hash.set(self.hash.get().rotated(self.turn) + (x + self.zero).as_bits() * self.factor)
+
+    def row(self) -> Lanes:
+        return self.hash.get().as_numbers()
+
+
 def inverse_power(v: Vectors, bits: Lanes) -> Lanes:
     """2^-e of numbers in [2^e, 2^(e+1)), kept inside the normal range."""
     exponent, shift, _, _ = _LAYOUT[v.bits]
@@ -104,8 +125,11 @@ def inverse_power(v: Vectors, bits: Lanes) -> Lanes:
 
 
 @cache
-def value_statistics(dtype: Any) -> Any:
-    """`statistics(x, x_at, rows, registers, out, out_at)`: VALUE_ROWS figures of each column of a panel's rows."""
+def value_statistics(dtype: Any, marked: bool = False) -> Any:
+    """`statistics(x, x_at, rows, registers, out, out_at)`: VALUE_ROWS figures of each column of a panel's rows.
+
+    `marked`: MARKED_ROWS of them, the last a hash of the column's bits in order.
+    """
     lanes, width = lanes_of(dtype), panel_width(dtype)
 
     @intrinsic
@@ -118,20 +142,23 @@ def value_statistics(dtype: Any) -> Any:
             with counting(builder, zero, args[3]) as register:
                 column = builder.mul(register, ir.Constant(ir.IntType(64), lanes))
                 x_column, out_column = v.address(x_start, column), v.address(out_start, column)
-                of_x = _Column(v)
+                of_x, mark = _Column(v), _Mark(v)
 
                 def look(careful: bool) -> None:
+                    mark.restart()
                     with counting(builder, zero, args[2]) as row:
                         x = v.load(v.address(x_column, builder.mul(row, row_length)))
                         of_x.look(x, careful)
                         of_x.count_zeros(x)
+                        if marked:
+                            mark.take(x)
 
                 def add(careful: bool) -> None:
                     with counting(builder, zero, args[2]) as row:
                         of_x.add(v.load(v.address(x_column, builder.mul(row, row_length))), careful)
 
                 _two_passes(v, [of_x], look, add)
-                for i, value in enumerate(of_x.rows()):
+                for i, value in enumerate(of_x.rows() + [mark.row()] * marked):
                     v.store(value, v.address(out_column, i * width))
             return context.get_dummy_value()
 
@@ -220,15 +247,15 @@ def _layer_column(
 ) -> None:
     """One register of columns of a layer, rows from first to last, twice."""
     builder = v.builder
-    _, _, factor, turn = _LAYOUT[v.bits]
-    of_a, of_z = _Column(v), _Column(v)
-    none, one, seed = v.number(0.0), v.number(1.0), v.pattern(1)
-    hashes, saturated, slopes = v.variable(seed), v.variable(none), v.variable(none)
+    of_a, of_z, mark = _Column(v), _Column(v), _Mark(v)
+    none, one = v.number(0.0), v.number(1.0)
+    saturated, slopes = v.variable(none), v.variable(none)
     pair, squares = v.variable(none), v.variable(none)
 
     def look(careful: bool) -> None:
-        for variable, start in ((hashes, seed), (saturated, none), (slopes, none)):
-            variable.set(start)
+        mark.restart()
+        for variable in (saturated, slopes):
+            variable.set(none)
         with counting(builder, zero, rows) as row:
             at = builder.mul(row, row_length)
             x, y, branch, slope = (v.load(v.address(start, at)) for start in (z, a, f, s))
@@ -240,8 +267,7 @@ def _layer_column(
                 slope = slope.where(z_finite, none)
             saturated.set((saturated.get() + one).where(flat, saturated.get()))
             slopes.set(slope.times_plus(slope, slopes.get()))
-            # + 0 makes -0 and 0 one value; the order of the rows matters to the hash.
-            hashes.set(hashes.get().rotated(turn) + (y + none).as_bits() * v.pattern(factor))
+            mark.take(y)
 
     def add(careful: bool) -> None:
         low, high = (bound.get().as_bits() & v.pattern((1 << (v.bits - 1)) - 1) for bound in (of_z.low, of_z.high))
@@ -264,6 +290,6 @@ def _layer_column(
 
     sizes = v.variable(none)
     _two_passes(v, [of_a, of_z], look, add)
-    rest = [hashes.get().as_numbers(), saturated.get(), slopes.get(), sizes.get(), pair.get(), squares.get()]
+    rest = [mark.row(), saturated.get(), slopes.get(), sizes.get(), pair.get(), squares.get()]
     for i, value in enumerate(of_a.rows() + of_z.rows() + rest):
         v.store(value, v.address(out, i * width))

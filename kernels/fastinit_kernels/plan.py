@@ -110,6 +110,7 @@ class Plan:
         self.weight_records = merging.empty_records(int(layout.record[-1]), merging.RECORD)
         units = int(layout.units[-1])
         self.zeros, self.hashes = np.zeros(units, np.int64), np.zeros(units, np.uint64)
+        self.weight_hashes = np.zeros(units, np.uint64)
         self.histogram = np.zeros((layout.copies, layout.counters), np.int64)
         c = inputs.correlation
         pair = c, math.sqrt((1 - c) * (1 + c))

@@ -67,7 +67,8 @@ def run(
         forward.run(plan, row)
         for backward in passes.values():
             backward.run(row)
-    return forward_figures(plan), {depth: backward.figures() for depth, backward in passes.items()}
+    figures = forward_figures(plan)
+    return figures, {depth: backward.figures(figures["nonfinite"]) for depth, backward in passes.items()}
 
 
 def no_gradients(depth: int) -> Figures:
