@@ -4,46 +4,46 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from .activations import Activation, get_activation
-from .errors import check_integer, unknown
+from .candidates import CRITICAL, chosen, moments, sensible
+from .errors import check_integer
+from .evidence import drift, gradient_norms, is_homogeneous, noise, variances
 from .measure import measure
-from .network import ARGUMENTS, Network, fans_of, resolve
-from .quadrature import rule
+from .network import ARGUMENTS, Network, resolve
 from .report import Table
 from .result import ProbeResult
 from .schemes import Scheme, get_scheme
-from .schemes import schemes as known_schemes
-from .theory import edge_of_chaos, fixed_point, variance_map
+from .theory import fixed_point
 
 # What `recommend` decides itself.
 _DECIDED = ("scheme", "weights", "sigma_w", "backward")
-# A chi_1 this near 1 is critical: it takes as many layers to matter.
-_CRITICAL = 1e-6
-# Variances of the preactivations among which the critical one is looked for.
-_Q = np.concatenate([[0.0], np.geomspace(1e-3, 1e2, 41)])
+# What the width leaves of a signal over all layers, from which on it is worth a word.
+_NOTED = 0.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Candidate:
-    """One scheme and what it did to the signal."""
+    """One scheme and what it did to the signal; `init`, `probe` and `sweep` take it for the scheme."""
 
     scheme: Scheme
-    """The scheme, ready for `fastinit.init`."""
+    """The scheme."""
     forward: float
     """Factor by which a layer multiplies the root mean square of the activations."""
     backward: float
-    """Factor by which a layer multiplies the standard deviation of the gradient, on its way back."""
+    """Factor by which a layer multiplies the norm of the gradient, on its way back."""
     score: float
-    """|ln forward| + |ln backward|: 0 is perfect; inf where there is no factor."""
+    """How far both are from what the architecture can reach, in their logarithms: 0 is perfect; inf where there is no
+    factor."""
+    spread: float
+    """Standard deviation of the score from seed to seed; NaN of a single one."""
     verdict: str
-    """The verdict of its probes: "healthy" if it is under every seed, else the first other one."""
+    """The verdict of its probes: the worst of them."""
     reason: str
     """The verdict in words."""
     results: tuple[ProbeResult, ...]
@@ -62,6 +62,8 @@ class Candidate:
 class Recommendation:
     """Schemes from the best to the worst; iterate over it for the candidates.
 
+    `init`, `probe` and `sweep` take it for the best scheme.
+
     See Also
     --------
     recommend : makes it.
@@ -73,6 +75,8 @@ class Recommendation:
     """Size of the input and of each layer."""
     seeds: tuple[int, ...]
     """Seeds of the probes."""
+    at_best: tuple[float, float]
+    """The factors a layer, forward and backward, that the best weights reach in layers of these widths."""
     candidates: tuple[Candidate, ...]
     """The candidates, the best first."""
     why: str
@@ -82,6 +86,11 @@ class Recommendation:
     def best(self) -> Candidate:
         """The first of the candidates."""
         return self.candidates[0]
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme of the best one."""
+        return self.best.scheme
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
@@ -97,13 +106,17 @@ class Recommendation:
 
     def table(self) -> Table:
         """Return the ranking as a table, for `print` or for Rich."""
-        rows = tuple(
-            (str(rank), c.label, f"{c.forward:.4f}", f"{c.backward:.4f}", f"{c.score:.4f}", c.verdict)
+        seeds = len(self.seeds)
+        columns: tuple[str, ...] = ("", "scheme", "forward", "backward", "score", "±", "verdict")
+        rows: list[tuple[str, ...]] = [
+            (str(rank), c.label, *(f"{x:.4f}" for x in (c.forward, c.backward, c.score, c.spread)), c.verdict)
             for rank, c in enumerate(self.candidates, 1)
-        )
-        columns = ("", "scheme", "forward", "backward", "score", "verdict")
-        title = f"{self.activation}, {_size(self.widths)}: factors a layer"
-        return Table(title, columns, rows, self.why, left=frozenset({"scheme", "verdict"}))
+        ]
+        rows.append(("", "at best", *(f"{x:.4f}" for x in (*self.at_best, 0.0)), "", ""))
+        if seeds == 1:  # of which there is no spread
+            columns, *rows = [(*row[:5], row[6]) for row in (columns, *rows)]
+        title = f"{self.activation}, {_size(self.widths)}: factors a layer, {_counted(seeds)}"
+        return Table(title, columns, tuple(rows), self.why, left=frozenset({"scheme", "verdict"}))
 
 
 def recommend(
@@ -112,7 +125,7 @@ def recommend(
     depth: int = 10,
     width: int = 512,
     batch: int = 512,
-    seed: int | Sequence[int] = 0,
+    seed: int | Sequence[int] = (0, 1, 2),
     candidates: Iterable[Any] | None = None,
     bias: str | float | Sequence[Any] = "zeros",
     sigma_b: float = 0.0,
@@ -120,12 +133,16 @@ def recommend(
 ) -> Recommendation:
     r"""Rank schemes by how well a network under them keeps its signal and its gradient.
 
-    Every candidate is probed. With s_l the root mean square of the activations of layer l, g_l the standard deviation
-    of the gradient there and L the last layer,
+    Every candidate is probed. With s_l the root mean square of the activations of layer l, g_l the norm of the gradient
+    there (its standard deviation times the root of the layer's units) and L the last layer,
 
-    .. math:: f = (s_L / s_0)^{1/L}, \quad b = (g_0 / g_L)^{1/L}, \quad \text{score} = |\ln f| + |\ln b| .
+    .. math::
+        f = (s_L / s_0)^{1/L}, \quad b = (g_0 / g_L)^{1/L}, \quad
+        \text{score} = |\ln f - \ln f^*| + |\ln b - \ln b^*| ,
 
-    Healthy candidates come first, then the lower score.
+    f* and b* what the best weights reach in layers of these widths: 1, but for chance. Healthy candidates come first,
+    then fading and growing ones; among them the lower score; and of schemes that come to one variance in every layer,
+    which differ by chance alone, the one that the literature has for the activation.
 
     Parameters
     ----------
@@ -157,42 +174,49 @@ def recommend(
 
     Notes
     -----
-    A score is a measurement on one network a seed. Its own spread from seed to seed shrinks with the width: a layer
-    of n units changes the mean square by a random factor of variance
+    A layer of n units changes a mean square by a random factor of variance v/n, whatever its weights:
 
-    .. math:: \frac{1}{n} \left( \frac{E[\varphi(z)^4]}{E[\varphi(z)^2]^2} - 1 \right)
+    .. math:: v = \frac{E[\varphi(z)^4]}{E[\varphi(z)^2]^2} - 1 \text{ for the signal}, \quad
+        v = 3 \frac{E[\varphi'(z)^4]}{E[\varphi'(z)^2]^2} - 1 \text{ for the gradient}
 
-    (5/n for ReLU), so that the ratio of depth to width decides what can be told apart; `why` names it.
+    (5 for ReLU, both ways). So its factor strays from seed to seed, by which the ratio of depth to width decides what
+    can be told apart; and since the logarithm's mean is below that of its argument, it is exp(-v / (4 n)) on average:
+    f* and b*. Where an activation has a size of its own, as tanh has, the signal is pulled back to it, and f* is 1.
 
     References
     ----------
     Glorot and Bengio 2010, section 4.2.1, and He et al. 2015, section 2.2, ask for both factors to be 1; Schoenholz
-    et al. 2017, section 3, tell when they are.
+    et al. 2017, section 3, tell when they are; Hanin and Rolnick 2018, section 3, what the width does.
 
     Examples
     --------
-    >>> from fastinit.advice import recommend
-    >>> advice = recommend(activation="relu", depth=20, width=64, batch=32,
-    ...                    candidates=["xavier_normal", "he_normal", ("normal", {"std": 1.0})])
+    >>> import fastinit as fi
+    >>> advice = fi.recommend(activation="relu", depth=20, width=64, batch=32,
+    ...                       candidates=["xavier_normal", "he_normal", ("normal", {"std": 1.0})])
     >>> advice.best.label
     'he_normal'
     >>> [candidate.verdict for candidate in advice]
     ['healthy', 'vanishing', 'exploding']
+    >>> fi.init(advice, (64, 64), seed=0).std().round(2)
+    np.float32(0.18)
     """
     phi = get_activation(activation)
     _check_arguments(arguments, phi)
     seeds = _seeds(seed)
-    chosen = None if candidates is None else _chosen(candidates, phi, arguments)
+    named = None if candidates is None else chosen(candidates, phi, arguments)
     settings = dict(activation=activation, depth=depth, width=width, batch=batch, bias=bias, sigma_b=sigma_b,
                     backward=True, **arguments)  # fmt: skip
     first = resolve(seed=seeds[0], **settings)  # checks everything but the candidates
     if first.depth < 2:
         raise ValueError(f"argument 'depth' must be an integer >= 2 to have factors a layer, got {first.depth}")
-    tried = chosen or _sensible(phi, first)
-    networks = {id(s): [resolve(scheme=s, **settings, seed=one) for one in seeds] for s in tried}
-    ranked = sorted((_rate(s, [measure(n) for n in networks[id(s)]]) for s in tried), key=_order)
-    why = _why(ranked, networks[id(ranked[0].scheme)][0], len(seeds))
-    return Recommendation(phi.name, first.widths, seeds, tuple(ranked), why)
+    tried = named or sensible(phi, first)
+    networks = [[resolve(scheme=s, **settings, seed=one) for one in seeds] for s in tried]
+    best = _at_best(first)
+    rated = [_rate(s, [measure(n) for n in of_s], best) for s, of_s in zip(tried, networks, strict=True)]
+    groups = _alike(rated, first)
+    ranked = [candidate for group in groups for candidate in group]
+    why = _why(groups, networks[rated.index(ranked[0])][0], len(seeds), best)
+    return Recommendation(phi.name, first.widths, seeds, best, tuple(ranked), why)
 
 
 def _check_arguments(arguments: dict[str, Any], phi: Activation) -> None:
@@ -215,127 +239,57 @@ def _seeds(seed: Any) -> tuple[int, ...]:
     return seeds
 
 
-def _chosen(candidates: Any, phi: Activation, arguments: dict[str, Any]) -> list[Scheme]:
-    """Return the caller's candidates as schemes."""
-    if isinstance(candidates, str | Scheme) or not isinstance(candidates, Iterable):
-        raise TypeError(f"argument 'candidates' must be a list of schemes, got {candidates!r}")
-    schemes = [_scheme(candidate, phi, arguments) for candidate in candidates]
-    if not schemes:
-        raise ValueError("argument 'candidates' must hold at least one scheme, got none")
-    return schemes
+def _at_best(network: Network) -> tuple[float, float]:
+    """Return the factors a layer that right weights reach in layers of these widths, by the formula in the notes."""
+    if not network.plain or network.conv:
+        return 1.0, 1.0
+    phi, parameter = network.activation, network.parameter
+    signal, gradient = (0.0 if math.isnan(v) else drift(v, network.widths) for v in variances(phi, parameter, 1.0))
+    return math.exp(signal) if is_homogeneous(phi, parameter) else 1.0, math.exp(gradient)
 
 
-def _scheme(candidate: Any, phi: Activation, arguments: dict[str, Any]) -> Scheme:
-    if isinstance(candidate, Scheme):
-        return candidate
-    name, params = (candidate, {}) if isinstance(candidate, str) else _pair(candidate)
-    if name not in known_schemes():
-        raise unknown("candidates", name, known_schemes())
-    # As in `probe`, a word that scheme and activation share (negative_slope) goes to both.
-    shared = {w: arguments[w] for w in get_scheme(name).params if w == phi.parameter and w in arguments}
-    return get_scheme(name, **(shared | dict(params)))
-
-
-def _pair(candidate: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(candidate, Sequence) and len(candidate) == 2:
-        name, params = candidate
-        if isinstance(name, str) and isinstance(params, dict):
-            return name, params
-    raise TypeError(
-        f"argument 'candidates' must hold scheme names, pairs (name, parameters) or schemes, got {candidate!r}"
-    )
-
-
-def _sensible(phi: Activation, network: Network) -> list[Scheme]:
-    """Return the default candidates, each law once: in a square network fan_in and fan_out are the same."""
-    parameter = network.parameter if phi.parameter else None
-    slope = {"negative_slope": network.parameter} if phi.parameter == "negative_slope" else {}
-    given: list[tuple[str, dict[str, Any]]] = [
-        ("he_normal", slope), ("he_normal", slope | {"mode": "fan_out"}), ("he_normal", slope | {"truncated": True}),
-        ("he_uniform", slope), ("xavier_normal", {}), ("xavier_uniform", {}), ("lecun_normal", {}),
-    ]  # fmt: skip
-    given += [
-        ("variance_scaling", {"gain": gain, "distribution": "normal"})
-        for gain in _gains(phi, parameter, network.sigma_b)
-    ]
-    laws: dict[Any, Scheme] = {}
-    for name, params in given:
-        scheme = get_scheme(name, **params)
-        laws.setdefault(_fingerprint(scheme, network), scheme)
-    return list(laws.values())
-
-
-def _fingerprint(scheme: Scheme, network: Network) -> Any:
-    laws = [scheme.law(fans_of(network.conv, pair)) for pair in pairwise(network.widths)]
-    return tuple((type(law), f"{law.variance:.9g}") for law in laws)
-
-
-def _gains(phi: Activation, parameter: float | None, sigma_b: float) -> list[float]:
-    """Return the sigma_w of PyTorch's table, the one that keeps a variance of 1, and the critical one."""
-    gains = [phi.table_gain(parameter or 0.0)] if phi.table_gain else []
-    moment = float(variance_map(phi, sigma_w=1.0, q0=1.0, depth=1, param=parameter)[0])
-    gains += [math.sqrt((1.0 - sigma_b**2) / moment)] if sigma_b < 1.0 else []
-    critical = _critical(phi, parameter, sigma_b)
-    return gains + ([critical] if critical is not None else [])
-
-
-def _critical(activation: Activation, parameter: float | None, sigma_b: float) -> float | None:
-    """Return a sigma_w that is critical with these biases, or None."""
-
-    def excess(q: float) -> float:
-        try:
-            return edge_of_chaos(activation, q, param=parameter)[1] - sigma_b
-        except ValueError:
-            return math.nan
-
-    # Along the critical line, whose parameter is q, sigma_b has to become that of the network.
-    for low, high in pairwise(_Q):
-        below = excess(low)
-        if below * excess(high) > 0.0 or math.isnan(below * excess(high)):
-            continue
-        q = low if below == 0.0 else _bisect(excess, low, high)
-        sigma_w = edge_of_chaos(activation, q, param=parameter)[0]
-        # GELU has chi_1 = 1 at q = 0, too, but never comes to rest there: the signal runs away.
-        rest = fixed_point(activation, sigma_w=sigma_w, sigma_b=sigma_b, param=parameter)
-        if abs(rest.chi1 - 1.0) < _CRITICAL:
-            return sigma_w
-    return None
-
-
-def _bisect(f: Callable[[float], float], low: float, high: float) -> float:
-    sign = f(low)
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if f(middle) * sign > 0.0 else (low, middle)
-    return low
-
-
-def _rate(scheme: Scheme, results: list[ProbeResult]) -> Candidate:
-    factors = np.array([_factors(result) for result in results])
+def _rate(scheme: Scheme, results: list[ProbeResult], best: tuple[float, float]) -> Candidate:
     with np.errstate(all="ignore"):
-        logs = np.log(factors).mean(axis=0)
-    forward, backward = (float(x) for x in np.exp(logs))
-    score = float(np.abs(logs).sum())
-    worst = next((r for r in results if r.verdict != "healthy"), results[0])
+        logs = np.log([_factors(result) for result in results])
+        scores = np.abs(logs - np.log(best)).sum(axis=1)
+        mean = logs.mean(axis=0)
+        score = float(np.abs(mean - np.log(best)).sum())
+        spread = float(scores.std(ddof=1)) if len(results) > 1 else math.nan
+        forward, backward = (float(x) for x in np.exp(mean))
+    worst = max(results, key=lambda result: _severity(result.verdict))
     return Candidate(
-        scheme, forward, backward, score if math.isfinite(score) else math.inf, worst.verdict, worst.reason,
+        scheme, forward, backward, score if math.isfinite(score) else math.inf, spread, worst.verdict, worst.reason,
         tuple(results),
     )  # fmt: skip
 
 
 def _factors(result: ProbeResult) -> tuple[float, float]:
     steps = result.depth - 1
+    norms = gradient_norms(result.gradient_std.tolist(), result)
     with np.errstate(all="ignore"):
         size = np.hypot(result.mean, result.std)  # the root mean square
         forward = (size[-1] / size[0]) ** (1.0 / steps)
-        backward = (result.gradient_std[0] / result.gradient_std[-1]) ** (1.0 / steps)
+        backward = (np.float64(norms[0]) / norms[-1]) ** (1.0 / steps)
     if result.nonfinite.any():  # the figures are over what is left, and that is no measure of the signal
         forward = math.inf
     return float(forward), float(backward)
 
 
-def _order(candidate: Candidate) -> tuple[bool, float]:
-    return candidate.verdict != "healthy", candidate.score
+def _severity(verdict: str) -> int:
+    return {"healthy": 0, "fading": 1, "growing": 1}.get(verdict, 2)
+
+
+def _alike(rated: list[Candidate], network: Network) -> list[list[Candidate]]:
+    """Return the candidates from the best to the worst, those that differ by chance alone together."""
+    groups: dict[Any, list[Candidate]] = {}
+    for candidate in rated:
+        groups.setdefault(moments(candidate.scheme, network), []).append(candidate)
+
+    def order(group: list[Candidate]) -> tuple[int, float]:
+        return min(_severity(c.verdict) for c in group), sum(c.score for c in group) / len(group)
+
+    ranked = sorted(groups.values(), key=order)
+    return [sorted(group, key=lambda candidate: _severity(candidate.verdict)) for group in ranked]
 
 
 def _label(scheme: Scheme) -> str:
@@ -350,16 +304,21 @@ def _size(widths: Sequence[int]) -> str:
     return f"{len(widths) - 1} x {widths[0]}" if square else "-".join(map(str, widths))
 
 
-def _why(ranked: list[Candidate], network: Network, seeds: int) -> str:
-    best = ranked[0]
-    if best.verdict == "healthy":
-        start = f"{best.label} keeps the signal best"
+def _why(groups: list[list[Candidate]], network: Network, seeds: int, best: tuple[float, float]) -> str:
+    first = groups[0][0]
+    if first.verdict == "healthy":
+        start = f"{first.label} keeps the signal best"
     else:
         start = (
-            f"No candidate keeps the signal through {network.depth} layers; {best.label} comes nearest ({best.verdict})"
+            f"No candidate keeps the signal through {network.depth} layers; {first.label} comes nearest "
+            f"({first.verdict})"
         )
-    kept = f"{start}: a layer multiplies the activations by {best.forward:.3f} and the gradient by {best.backward:.3f}"
-    return ". ".join(filter(None, (kept, _theory(network), _chance(ranked, network, seeds)))) + "."
+    kept = (
+        f"{start}: a layer multiplies the activations by {first.forward:.3f} and the gradient by {first.backward:.3f}"
+    )
+    return (
+        ". ".join(filter(None, (kept, _theory(network), _width(network, best), _chance(groups, network, seeds)))) + "."
+    )
 
 
 def _theory(network: Network) -> str:
@@ -371,7 +330,7 @@ def _theory(network: Network) -> str:
     point = fixed_point(network.activation, sigma_w=float(sigma_w[0]), sigma_b=network.sigma_b, param=parameter)
     if point.q == math.inf:
         phase = "unstable: the signal grows from layer to layer"
-    elif abs(point.chi1 - 1.0) < _CRITICAL:
+    elif abs(point.chi1 - 1.0) < CRITICAL:
         phase = "the edge of chaos, where signal and gradient reach deepest"
     elif point.chi1 < 1.0:
         phase = "ordered: in the long run inputs become alike and gradients shrink"
@@ -380,33 +339,43 @@ def _theory(network: Network) -> str:
     return f"In theory its sigma_w = {sigma_w[0]:.4g} has q* = {point.q:.3g} and chi_1 = {point.chi1:.4g}, {phase}"
 
 
-def _chance(ranked: list[Candidate], network: Network, seeds: int) -> str:
+def _width(network: Network, best: tuple[float, float]) -> str:
+    """Say what no scheme can change: the drift that comes with the width."""
+    whole = best[1] ** network.depth
+    if whole > _NOTED:
+        return ""
+    v = max(variances(network.activation, network.parameter, 1.0))
+    units = 1.0 / float(np.mean(1.0 / np.array(network.widths[1:])))
+    return (
+        f"In layers of {units:.3g} units chance alone takes a factor of exp(-{v:.3g}/(4 n)) = {best[1]:.4f} a layer, "
+        f"{whole:.2g} over all {network.depth}: that is the width's, and no scheme changes it"
+    )
+
+
+def _chance(groups: list[list[Candidate]], network: Network, seeds: int) -> str:
     """Say how much of a factor is chance, and who else could have won."""
-    best = ranked[0]
-    noise = _noise(network, float(best.results[0].q[-1])) / math.sqrt(seeds)
-    if not math.isfinite(noise):
+    first, alike = groups[0][0], [c.label for c in groups[0][1:]]
+    v, _ = variances(network.activation, network.parameter, float(first.results[0].q[-1]))
+    moved = noise(v, network.widths, network.depth - 1) / math.sqrt(seeds)
+    if not (network.plain and math.isfinite(moved)):
         return ""
     # A difference of two scores holds four such factors.
-    near = [c.label for c in ranked[1:] if c.verdict == best.verdict and c.score - best.score < 2.0 * noise]
-    told = f", so that another seed may prefer {_listed(near)}" if near else ""
-    size = f"{network.depth} layers on {min(network.widths)} units"
-    return f"With {size} chance moves a factor by about {100 * noise:.2g} %{told}"
+    rivals = (group[0] for group in groups[1:] if group[0].verdict == first.verdict)
+    near = [rival.label for rival in rivals if rival.score - first.score < 2.0 * moved]
+    words = (
+        f"With {network.depth} layers on {min(network.widths)} units, over {_counted(seeds)}, chance moves a factor by "
+        f"about {100 * moved:.2g} %"
+    )
+    if near:
+        words += f", so that {'other seeds' if seeds > 1 else 'another seed'} may prefer {_listed(near)}"
+    return words + (f"; {_listed(alike)}, of the same variance, will do as well" if alike else "")
 
 
-def _noise(network: Network, q: float) -> float:
-    """Return the relative spread of the factor a layer from seed to seed, by the variance in the notes."""
-    if not (network.plain and 0.0 < q < math.inf):
-        return math.nan
-    z, weights = rule(math.sqrt(q), (0.0, *network.activation.kinks))
-    with np.errstate(all="ignore"):
-        square = np.square(network.activation.function(z, network.parameter))
-        variance = float(weights @ square**2) / float(weights @ square) ** 2 - 1.0
-        # The log of a layer's rms has a quarter of that, and the mean over the layers divides it once more.
-        steps = network.depth - 1
-        return math.sqrt(max(variance, 0.0) * float(np.mean(1.0 / np.array(network.widths[1:]))) / (4.0 * steps))
+def _counted(seeds: int) -> str:
+    return f"{seeds} seed{'s' * (seeds != 1)}"
 
 
 def _listed(labels: list[str]) -> str:
     if len(labels) > 3:
-        return f"{', '.join(labels[:2])} or one of {len(labels) - 2} more"
-    return " or ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
+        return f"{', '.join(labels[:2])} and {len(labels) - 2} more"
+    return " and ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))

@@ -14,12 +14,12 @@ from .errors import shown
 from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
 from .laws import Law, Tensor
 from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape, overlaps_itself
-from .schemes import Scheme, get_scheme
+from .schemes import Scheme, SchemeLike, resolve_scheme
 from .streams import check_name, check_seed
 
 
 def init(
-    scheme: str | Scheme,
+    scheme: SchemeLike,
     shape: ShapeLike,
     *,
     seed: int | None = None,
@@ -43,7 +43,7 @@ def init(
     Parameters
     ----------
     scheme
-        A name of `schemes()`, or what `get_scheme` returned.
+        A name of `schemes()`, or what `get_scheme` or `recommend` returned.
     shape
         The global shape, sizes >= 0, fewer than 2^63 elements. Nothing of this size is allocated if `region` is given.
     seed
@@ -92,7 +92,7 @@ def init(
     >>> bool((part == w[100:200]).all())
     True
     """
-    resolved = _resolve_scheme(scheme, params)
+    resolved = resolve_scheme(scheme, params)
     whole = check_shape(shape)
     part = check_region(region, whole)
     kind = check_dtype(dtype)
@@ -246,26 +246,6 @@ def truncated_normal(
         "truncated_normal", shape, mean=mean, std=std, lower=lower, upper=upper, seed=seed, name=name, dtype=dtype,
         region=region, out=out,
     )  # fmt: skip
-
-
-def _resolve_scheme(scheme: object, params: dict[str, Any]) -> Scheme:
-    if not isinstance(scheme, Scheme):
-        try:
-            # Of equal values the key tells the types and signs apart: True is no 1, and -0.0 no 0.0.
-            return _cached_scheme(scheme, tuple((k, type(v), repr(v), v) for k, v in params.items()))
-        except (TypeError, ValueError):  # something unhashable, or a refusal: let get_scheme say which
-            return get_scheme(scheme, **params)  # type: ignore[arg-type]
-    if params:
-        first = next(iter(params))
-        raise ValueError(
-            f"argument '{first}' must be given to get_scheme, not beside its result, got {params[first]!r}"
-        )
-    return scheme
-
-
-@lru_cache(maxsize=256)
-def _cached_scheme(name: str, params: tuple[tuple[str, type, str, Any], ...]) -> Scheme:
-    return get_scheme(name, **{key: value for key, _, _, value in params})
 
 
 def _resolve_law(

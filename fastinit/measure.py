@@ -75,7 +75,7 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
 
 
 def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: float) -> ProbeResult:
-    verdict, reason = judge(figures, activation=network.activation.name, n_out=network.widths[1:], input_q=input_q)
+    verdict, reason = judge(network, figures, input_q)
     return ProbeResult(
         **network.arguments(), **figures, input_q=input_q, verdict=verdict, reason=reason, seconds=seconds
     )

@@ -27,7 +27,7 @@ from .errors import check_finite, check_integer
 from .fans import Fans, Layout
 from .given import check_bias, check_inputs, check_weights
 from .laws import Constant, Law, Tensor, Uniform
-from .schemes import Scheme, get_scheme
+from .schemes import Scheme, SchemeLike, as_scheme, get_scheme, resolve_scheme
 from .streams import check_seed
 from .theory import predict
 
@@ -138,7 +138,7 @@ class Network:
 
     def sigma_w(self) -> Array:
         """Return each layer's sqrt(fan_in * mean square of a weight), mean-field theory's sigma_w."""
-        squares = np.array([_mean_square(law) for law in self.laws])
+        squares = np.array([mean_square(law) for law in self.laws])
         return np.asarray(np.sqrt(squares * self.fan_in))
 
     def input_q(self) -> float:
@@ -222,7 +222,7 @@ def _predicted_ranges(
 
 def resolve(
     *,
-    scheme: str | Scheme = "he_normal",
+    scheme: SchemeLike = "he_normal",
     activation: ActivationLike = "relu",
     depth: int = 10,
     width: int = 512,
@@ -299,13 +299,14 @@ def check_argument(word: str) -> None:
     raise TypeError(f"probe() has no argument {word!r}{hint}")
 
 
-def _words_of(scheme: str | Scheme) -> Any:
+def _words_of(scheme: SchemeLike) -> Any:
     """Return the parameters that a scheme takes: one that the activation takes, too, goes to both."""
-    return () if isinstance(scheme, Scheme) else get_scheme(scheme).params
+    named = as_scheme(scheme)
+    return get_scheme(named).params if isinstance(named, str) else ()
 
 
 def _schemes(
-    scheme: str | Scheme,
+    scheme: SchemeLike,
     params: dict[str, Any],
     sigma_w: float | None,
     sizes: tuple[int, ...],
@@ -314,7 +315,7 @@ def _schemes(
 ) -> tuple[Scheme, ...]:
     """Return each layer's scheme, its law checked for the layer's shape."""
     if sigma_w is None:
-        schemes = (_one_scheme(scheme, params),) * (len(sizes) - 1)
+        schemes = (resolve_scheme(scheme, params),) * (len(sizes) - 1)
     else:
         sigma_w = check_finite("sigma_w", sigma_w, minimum=0)
         if scheme not in ("he_normal", "normal"):  # the default, or what it is short for
@@ -327,14 +328,6 @@ def _schemes(
     for resolved, pair in set(zip(schemes, pairwise(sizes), strict=True)):
         resolved.law(fans_of(conv, pair)).check(Tensor(weight_shape(conv, pair), dtype, 0, "", layout))
     return schemes
-
-
-def _one_scheme(scheme: str | Scheme, params: dict[str, Any]) -> Scheme:
-    if not isinstance(scheme, Scheme):
-        return get_scheme(scheme, **params)
-    if params:
-        raise ValueError(f"argument '{next(iter(params))}' must be given to get_scheme, not beside its result")
-    return scheme
 
 
 def _check_alone(params: dict[str, Any], sigma_w: float | None) -> None:
@@ -364,7 +357,8 @@ def _widths(
     return sizes
 
 
-def _mean_square(law: Law | Array) -> float:
+def mean_square(law: Law | Array) -> float:
+    """Return the mean square of a weight."""
     if isinstance(law, np.ndarray):
         return _rms(law) ** 2
     if isinstance(law, Constant):

@@ -9,12 +9,12 @@ from .activations import ActivationLike
 from .measure import measure
 from .network import resolve
 from .result import ProbeResult
-from .schemes import Scheme
+from .schemes import SchemeLike
 
 
 def probe(
     *,
-    scheme: str | Scheme = "he_normal",
+    scheme: SchemeLike = "he_normal",
     activation: ActivationLike = "relu",
     depth: int = 10,
     width: int = 512,
@@ -48,7 +48,7 @@ def probe(
     Parameters
     ----------
     scheme
-        Name of the scheme of every W_l (see `fastinit.schemes`).
+        Name of the scheme of every W_l (see `fastinit.schemes`), or what `get_scheme` or `recommend` returned.
     activation
         Name of phi, the same in every layer; or a function of a float compiled with ``@numba.njit``, or a pair
         of such, phi and its derivative (without which it is differentiated numerically).

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -140,6 +141,16 @@ class Scheme:
     def law(self, fans: Fans) -> Law:
         """Return the law, with the numbers handed to the kernel, of a weight with these fans."""
         return self.rule.law(fans)
+
+
+class Advised(Protocol):
+    """What has a scheme to offer: the advice of `fastinit.recommend`, and each of its candidates."""
+
+    @property
+    def scheme(self) -> Scheme: ...
+
+
+SchemeLike = str | Scheme | Advised
 
 
 @dataclass(frozen=True)
@@ -340,3 +351,33 @@ def get_scheme(name: str, **params: Any) -> Scheme:
             )
     values.update(params)
     return Scheme(entry.name, entry.formula, values, entry.build(**values))
+
+
+def resolve_scheme(value: SchemeLike, params: Mapping[str, Any]) -> Scheme:
+    """Return the scheme of a name with its parameters, or the one that `get_scheme` or `recommend` returned."""
+    scheme = as_scheme(value)
+    if isinstance(scheme, str):
+        try:
+            # Of equal values the key tells the types and signs apart: True is no 1, and -0.0 no 0.0.
+            return _cached_scheme(scheme, tuple((k, type(v), repr(v), v) for k, v in params.items()))
+        except (TypeError, ValueError):  # something unhashable, or a refusal: let get_scheme say which
+            return get_scheme(scheme, **params)
+    if params:
+        first = next(iter(params))
+        raise ValueError(
+            f"argument '{first}' must be given to get_scheme, not beside its result, got {shown(params[first])}"
+        )
+    return scheme
+
+
+def as_scheme(value: SchemeLike) -> str | Scheme:
+    """Return a name as it is, and what else has a scheme as that; anything else is a TypeError."""
+    if isinstance(value, str | Scheme):
+        return value
+    scheme = getattr(value, "scheme", None)
+    return scheme if isinstance(scheme, Scheme) else check_string("scheme", value)
+
+
+@lru_cache(maxsize=256)
+def _cached_scheme(name: str, params: tuple[tuple[str, type, str, Any], ...]) -> Scheme:
+    return get_scheme(name, **{key: value for key, _, _, value in params})

@@ -17,6 +17,7 @@ from .measure import measure_depths
 from .network import Network, check_argument, resolve
 from .report import needs
 from .result import FIGURES, ProbeResult
+from .schemes import as_scheme
 from .store import Store
 
 if TYPE_CHECKING:
@@ -311,13 +312,15 @@ def _values(name: str, value: Any) -> list[Any]:
     """Return an argument's values: those of a list, or the one."""
     check_argument(name)
     if isinstance(value, _ONE_VALUE) or not isinstance(value, Sequence | range | np.ndarray) or _is_function(value):
-        return [value]
+        return [as_scheme(value) if name == "scheme" else value]
     if name in _SEQUENCES:
         if isinstance(value, np.ndarray) or not len(value) or _is_single(name, value):
             return [value]
     elif isinstance(value, np.ndarray) and value.ndim == 0:
         return [value.item()]
     values = value.tolist() if isinstance(value, np.ndarray) else list(value)
+    if name == "scheme":
+        values = [as_scheme(value) for value in values]
     if not values:
         raise ValueError(f"argument '{name}' must hold at least one value, got {value!r}")
     # Results, tables and stores tell functions apart by their names.

@@ -1,0 +1,134 @@
+"""Which schemes `recommend` tries: the caller's, or those that the literature has for an activation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .activations import Activation
+from .errors import unknown
+from .network import Network, fans_of, mean_square
+from .schemes import Scheme, SchemeLike, get_scheme, resolve_scheme
+from .schemes import schemes as known_schemes
+from .theory import edge_of_chaos, fixed_point, variance_map
+
+# A chi_1 this near 1 is critical: it takes as many layers to matter.
+CRITICAL = 1e-6
+# Variances of the preactivations among which the critical one is looked for.
+_Q = np.concatenate([[0.0], np.geomspace(1e-3, 1e2, 41)])
+
+# Whose scheme an activation has in the literature: of laws that come to the same, that one gives the name. Klambauer
+# et al. 2017 derive SELU for LeCun's; Glorot and Bengio 2010 look at squashing functions around their linear part.
+_LECUN = ("selu",)
+_GLOROT = ("linear", "sigmoid", "tanh", "softsign", "hard_tanh", "sin")
+
+
+def chosen(candidates: Any, phi: Activation, arguments: dict[str, Any]) -> list[Scheme]:
+    """Return the caller's candidates as schemes."""
+    if isinstance(candidates, str | Scheme) or not isinstance(candidates, Iterable):
+        raise TypeError(f"argument 'candidates' must be a list of schemes, got {candidates!r}")
+    schemes = [_scheme(candidate, phi, arguments) for candidate in candidates]
+    if not schemes:
+        raise ValueError("argument 'candidates' must hold at least one scheme, got none")
+    return schemes
+
+
+def _scheme(candidate: Any, phi: Activation, arguments: dict[str, Any]) -> Scheme:
+    scheme: SchemeLike = candidate
+    params: dict[str, Any] = {}
+    if not isinstance(getattr(candidate, "scheme", candidate), str | Scheme):
+        scheme, params = _pair(candidate)
+    if isinstance(scheme, str):
+        if scheme not in known_schemes():
+            raise unknown("candidates", scheme, known_schemes())
+        # As in `probe`, a word that scheme and activation share (negative_slope) goes to both.
+        shared = {w: arguments[w] for w in get_scheme(scheme).params if w == phi.parameter and w in arguments}
+        params = shared | params
+    return resolve_scheme(scheme, params)
+
+
+def _pair(candidate: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(candidate, Sequence) and len(candidate) == 2:
+        name, params = candidate
+        if isinstance(name, str) and isinstance(params, dict):
+            return name, dict(params)
+    raise TypeError(
+        f"argument 'candidates' must hold scheme names, pairs (name, parameters) or schemes, got {candidate!r}"
+    )
+
+
+def sensible(phi: Activation, network: Network) -> list[Scheme]:
+    """Return the default candidates, each law once: in a square network fan_in and fan_out are the same."""
+    parameter = network.parameter if phi.parameter else None
+    slope = {"negative_slope": network.parameter} if phi.parameter == "negative_slope" else {}
+    he: list[tuple[str, dict[str, Any]]] = [
+        ("he_normal", slope), ("he_uniform", slope), ("he_normal", slope | {"truncated": True}),
+        ("he_normal", slope | {"mode": "fan_out"}),
+    ]  # fmt: skip
+    glorot: list[tuple[str, dict[str, Any]]] = [("xavier_normal", {}), ("xavier_uniform", {})]
+    lecun: list[tuple[str, dict[str, Any]]] = [("lecun_normal", {}), ("lecun_uniform", {})]
+    given = he + glorot + lecun
+    if phi.name in _LECUN:
+        given = lecun + glorot + he
+    elif phi.name in _GLOROT:
+        given = glorot + lecun + he
+    given += [
+        ("variance_scaling", {"gain": gain, "distribution": "normal"})
+        for gain in _gains(phi, parameter, network.sigma_b)
+    ]
+    laws: dict[Any, Scheme] = {}
+    for name, params in given:
+        scheme = get_scheme(name, **params)
+        kinds = tuple(type(scheme.law(fans_of(network.conv, pair))) for pair in pairwise(network.widths))
+        laws.setdefault((kinds, moments(scheme, network)), scheme)
+    return list(laws.values())
+
+
+def moments(scheme: Scheme, network: Network) -> tuple[str, ...]:
+    """Return what laws that come to the same have in common: variance and mean square of each layer's weights."""
+    laws = [scheme.law(fans_of(network.conv, pair)) for pair in pairwise(network.widths)]
+    return tuple(f"{law.variance:.9g}, {mean_square(law):.9g}" for law in laws)
+
+
+def _gains(phi: Activation, parameter: float | None, sigma_b: float) -> list[float]:
+    """Return the sigma_w of PyTorch's table, the one that keeps a variance of 1, and the critical one."""
+    gains = [phi.table_gain(parameter or 0.0)] if phi.table_gain else []
+    moment = float(variance_map(phi, sigma_w=1.0, q0=1.0, depth=1, param=parameter)[0])
+    gains += [math.sqrt((1.0 - sigma_b**2) / moment)] if sigma_b < 1.0 else []
+    critical = _critical(phi, parameter, sigma_b)
+    return gains + ([critical] if critical is not None else [])
+
+
+def _critical(activation: Activation, parameter: float | None, sigma_b: float) -> float | None:
+    """Return a sigma_w that is critical with these biases, or None."""
+
+    def excess(q: float) -> float:
+        try:
+            return edge_of_chaos(activation, q, param=parameter)[1] - sigma_b
+        except ValueError:
+            return math.nan
+
+    # Along the critical line, whose parameter is q, sigma_b has to become that of the network.
+    for low, high in pairwise(_Q):
+        below = excess(low)
+        if below * excess(high) > 0.0 or math.isnan(below * excess(high)):
+            continue
+        q = low if below == 0.0 else _bisect(excess, low, high)
+        sigma_w = edge_of_chaos(activation, q, param=parameter)[0]
+        # GELU has chi_1 = 1 at q = 0, too, but never comes to rest there: the signal runs away.
+        rest = fixed_point(activation, sigma_w=sigma_w, sigma_b=sigma_b, param=parameter)
+        if abs(rest.chi1 - 1.0) < CRITICAL:
+            return sigma_w
+    return None
+
+
+def _bisect(f: Callable[[float], float], low: float, high: float) -> float:
+    sign = f(low)
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if f(middle) * sign > 0.0 else (low, middle)
+    return low
