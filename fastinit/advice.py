@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .activations import Activation, get_activation
-from .candidates import CRITICAL, chosen, moments, sensible
+from .candidates import CRITICAL, by_name, chosen, moments, sensible
 from .errors import check_integer
 from .evidence import drift, gradient_norms, is_homogeneous, noise, variances
 from .measure import measure
@@ -106,16 +106,15 @@ class Recommendation:
 
     def table(self) -> Table:
         """Return the ranking as a table, for `print` or for Rich."""
-        seeds = len(self.seeds)
         columns: tuple[str, ...] = ("", "scheme", "forward", "backward", "score", "±", "verdict")
         rows: list[tuple[str, ...]] = [
             (str(rank), c.label, *(f"{x:.4f}" for x in (c.forward, c.backward, c.score, c.spread)), c.verdict)
             for rank, c in enumerate(self.candidates, 1)
         ]
         rows.append(("", "at best", *(f"{x:.4f}" for x in (*self.at_best, 0.0)), "", ""))
-        if seeds == 1:  # of which there is no spread
+        if len(self.seeds) == 1:  # of which there is no spread
             columns, *rows = [(*row[:5], row[6]) for row in (columns, *rows)]
-        title = f"{self.activation}, {_size(self.widths)}: factors a layer, {_counted(seeds)}"
+        title = f"{self.activation}, {_size(self.widths)}: factors a layer"
         return Table(title, columns, tuple(rows), self.why, left=frozenset({"scheme", "verdict"}))
 
 
@@ -142,7 +141,7 @@ def recommend(
 
     f* and b* what the best weights reach in layers of these widths: 1, but for chance. Healthy candidates come first,
     then fading and growing ones; among them the lower score; and of schemes that come to one variance in every layer,
-    which differ by chance alone, the one that the literature has for the activation.
+    which differ by chance alone, the one that the literature has for the activation, and then the one named first.
 
     Parameters
     ----------
@@ -288,8 +287,10 @@ def _alike(rated: list[Candidate], network: Network) -> list[list[Candidate]]:
     def order(group: list[Candidate]) -> tuple[int, float]:
         return min(_severity(c.verdict) for c in group), sum(c.score for c in group) / len(group)
 
-    ranked = sorted(groups.values(), key=order)
-    return [sorted(group, key=lambda candidate: _severity(candidate.verdict)) for group in ranked]
+    def within(candidate: Candidate) -> tuple[int, int]:
+        return _severity(candidate.verdict), by_name(candidate.scheme, network.activation)
+
+    return [sorted(group, key=within) for group in sorted(groups.values(), key=order)]
 
 
 def _label(scheme: Scheme) -> str:
@@ -361,21 +362,14 @@ def _chance(groups: list[list[Candidate]], network: Network, seeds: int) -> str:
         return ""
     # A difference of two scores holds four such factors.
     rivals = (group[0] for group in groups[1:] if group[0].verdict == first.verdict)
-    near = [rival.label for rival in rivals if rival.score - first.score < 2.0 * moved]
-    words = (
-        f"With {network.depth} layers on {min(network.widths)} units, over {_counted(seeds)}, chance moves a factor by "
-        f"about {100 * moved:.2g} %"
-    )
-    if near:
-        words += f", so that {'other seeds' if seeds > 1 else 'another seed'} may prefer {_listed(near)}"
-    return words + (f"; {_listed(alike)}, of the same variance, will do as well" if alike else "")
-
-
-def _counted(seeds: int) -> str:
-    return f"{seeds} seed{'s' * (seeds != 1)}"
+    near = [*alike, *(rival.label for rival in rivals if rival.score - first.score < 2.0 * moved)]
+    told = f", so that another seed may prefer {_listed(near)}" if near else ""
+    size = f"{network.depth} layers on {min(network.widths)} units"
+    mean = f" in the mean of {seeds} seeds" if seeds > 1 else ""
+    return f"With {size} chance moves a factor by about {100 * moved:.2g} %{mean}{told}"
 
 
 def _listed(labels: list[str]) -> str:
     if len(labels) > 3:
-        return f"{', '.join(labels[:2])} and {len(labels) - 2} more"
-    return " and ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
+        return f"{', '.join(labels[:2])} or one of {len(labels) - 2} more"
+    return " or ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))

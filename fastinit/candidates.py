@@ -22,9 +22,12 @@ CRITICAL = 1e-6
 _Q = np.concatenate([[0.0], np.geomspace(1e-3, 1e2, 41)])
 
 # Whose scheme an activation has in the literature: of laws that come to the same, that one gives the name. Klambauer
-# et al. 2017 derive SELU for LeCun's; Glorot and Bengio 2010 look at squashing functions around their linear part.
-_LECUN = ("selu",)
-_GLOROT = ("linear", "sigmoid", "tanh", "softsign", "hard_tanh", "sin")
+# et al. 2017 derive SELU for LeCun's weights; Glorot and Bengio 2010 look at squashing functions around their linear
+# part; He et al. 2015 at rectifiers.
+_LECUN = ("lecun", "xavier", "he")
+_GLOROT = ("xavier", "lecun", "he")
+_HE = ("he", "xavier", "lecun")
+_FAMILIES = {"selu": _LECUN} | dict.fromkeys(("linear", "sigmoid", "tanh", "softsign", "hard_tanh", "sin"), _GLOROT)
 
 
 def chosen(candidates: Any, phi: Activation, arguments: dict[str, Any]) -> list[Scheme]:
@@ -65,17 +68,13 @@ def sensible(phi: Activation, network: Network) -> list[Scheme]:
     """Return the default candidates, each law once: in a square network fan_in and fan_out are the same."""
     parameter = network.parameter if phi.parameter else None
     slope = {"negative_slope": network.parameter} if phi.parameter == "negative_slope" else {}
-    he: list[tuple[str, dict[str, Any]]] = [
-        ("he_normal", slope), ("he_uniform", slope), ("he_normal", slope | {"truncated": True}),
-        ("he_normal", slope | {"mode": "fan_out"}),
-    ]  # fmt: skip
-    glorot: list[tuple[str, dict[str, Any]]] = [("xavier_normal", {}), ("xavier_uniform", {})]
-    lecun: list[tuple[str, dict[str, Any]]] = [("lecun_normal", {}), ("lecun_uniform", {})]
-    given = he + glorot + lecun
-    if phi.name in _LECUN:
-        given = lecun + glorot + he
-    elif phi.name in _GLOROT:
-        given = glorot + lecun + he
+    named: dict[str, list[tuple[str, dict[str, Any]]]] = {
+        "he": [("he_normal", slope), ("he_uniform", slope), ("he_normal", slope | {"truncated": True}),
+               ("he_normal", slope | {"mode": "fan_out"})],
+        "xavier": [("xavier_normal", {}), ("xavier_uniform", {})],
+        "lecun": [("lecun_normal", {}), ("lecun_uniform", {})],
+    }  # fmt: skip
+    given = [pair for family in _FAMILIES.get(phi.name, _HE) for pair in named[family]]
     given += [
         ("variance_scaling", {"gain": gain, "distribution": "normal"})
         for gain in _gains(phi, parameter, network.sigma_b)
@@ -86,6 +85,12 @@ def sensible(phi: Activation, network: Network) -> list[Scheme]:
         kinds = tuple(type(scheme.law(fans_of(network.conv, pair))) for pair in pairwise(network.widths))
         laws.setdefault((kinds, moments(scheme, network)), scheme)
     return list(laws.values())
+
+
+def by_name(scheme: Scheme, phi: Activation) -> int:
+    """Return the rank of a scheme's name for an activation, by the literature; other names come last."""
+    family, order = scheme.name.partition("_")[0], _FAMILIES.get(phi.name, _HE)
+    return order.index(family) if family in order else len(order)
 
 
 def moments(scheme: Scheme, network: Network) -> tuple[str, ...]:

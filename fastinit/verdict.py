@@ -139,7 +139,7 @@ def _nonfinite(e: Evidence) -> Finding | None:
 def _dead(e: Evidence) -> Finding | None:
     f = e.figures
     # Where preactivations are 0, or end there, nothing arrived, or the weights are 0: that is no unit's fault.
-    there = f["q"] > (UNDERFLOW * np.finfo(e.network.compute_dtype).tiny) ** 2
+    there = f["q"] > (UNDERFLOW * float(np.finfo(e.network.compute_dtype).tiny)) ** 2
     dead = (f["dead"] > DEAD) & there
     dead[e.end + 1 :] = False
     layer = _first(dead)
