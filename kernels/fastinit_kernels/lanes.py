@@ -194,6 +194,10 @@ class Lanes:
         """The numbers of the patterns."""
         return Lanes(self.vectors, self.vectors.builder.bitcast(self.value, self.vectors.float_type))
 
+    def shifted(self, n: int) -> "Lanes":
+        """The patterns shifted to the right by n."""
+        return Lanes(self.vectors, self.vectors.builder.lshr(self.value, self.vectors.pattern(n).value))
+
     def rotated(self, n: int) -> "Lanes":
         """The patterns rotated to the left by n."""
         vectors, builder = self.vectors, self.vectors.builder

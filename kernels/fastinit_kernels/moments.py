@@ -97,19 +97,26 @@ class _Column:
 
 
 class _Mark:
-    """A hash of each column's bits, the rows in their order; -0 counts as 0."""
+    """A hash of each column's bits, the rows in their order; -0 counts as 0.
+
+    Each row has an odd multiplier of its own: after as many rows as there are bits, rotations begin anew. The upper
+    half of a number is added to its lower one, which of a number like 1 is empty and would leave nine bits of a product.
+    """
 
     def __init__(self, v: Vectors) -> None:
-        self.seed, self.zero = v.pattern(1), v.number(0.0)
+        self.seed, self.zero, self.half = v.pattern(1), v.number(0.0), v.bits // 2
         _, _, factor, self.turn = _LAYOUT[v.bits]
-        self.factor = v.pattern(factor)
-        self.hash = v.variable(self.seed)
+        self.first, self.step = v.pattern(factor), v.pattern(factor - 1)
+        self.hash, self.factor = v.variable(self.seed), v.variable(self.first)
 
     def restart(self) -> None:
         self.hash.set(self.seed)
+        self.factor.set(self.first)
 
     def take(self, x: Lanes) -> None:
-        self.hash.set(self.hash.get().rotated(self.turn) + (x + self.zero).as_bits() * self.factor)
+        bits, factor = (x + self.zero).as_bits(), self.factor.get()
+        self.hash.set(self.hash.get().rotated(self.turn) + (bits ^ bits.shifted(self.half)) * factor)
+        self.factor.set(factor + self.step)
 
     def row(self) -> Lanes:
         return self.hash.get().as_numbers()
