@@ -21,6 +21,9 @@ Figures = Mapping[str, Any]
 # A last layer whose weights are so much smaller than those of the others is a head that is meant to start quiet
 # (0, or 0.001 of the usual): the network behind it is judged without it, as it will be once the head has learned.
 QUIET = 1 / 16
+# Of fewer units the std says little: a single ReLU is off for most inputs as often as not. What comes through them is
+# seen in the layers behind.
+FEW = 8
 # Inputs of this correlation are one, but for rounding.
 ALIKE = 1 - 1e-6
 
@@ -59,6 +62,9 @@ class Evidence:
         self.gain: list[float] = (root * np.hypot(figures["weight_mean"], figures["weight_std"])).tolist()
         self.quiet_head = self.last > 0 and self.gain[-1] < QUIET * median(self.gain[:-1]) and not self.skips[-1]
         self.end = self.last - self.quiet_head
+        units = network.widths[1 : self.end + 2]
+        # Layers whose std is a measure of the signal.
+        self.wide = [layer for layer, n in enumerate(units) if n >= min(FEW, max(units))]
         # Whether the gradient that goes through the layers was measured.
         self.measured = network.backward and not self.quiet_head
 
@@ -92,15 +98,15 @@ class Evidence:
 
     def shrinking(self) -> Change:
         """How the activations' std falls, to where it is least."""
-        std, n = self.figures["std"][: self.depth].tolist(), self.network
+        std, n = self.figures["std"].tolist(), self.network
         # Large inputs of an activation that has a size of its own are no measure of what comes out.
         start = self.input if is_homogeneous(n.activation, n.parameter) else min(self.input, 1.0)
-        return _change(std, std[0] if n.normalize else start, min)
+        return _change(std, std[self.wide[0]] if n.normalize else start, min, self.wide)
 
     def growing(self) -> Change:
         """How the activations' root mean square grows, to where it is greatest."""
-        size = self.size[: self.depth]
-        return _change(size, size[0] if self.network.normalize else self.input, max)
+        start = self.size[0] if self.network.normalize else self.input
+        return _change(self.size, start, max, range(self.depth))
 
     def gradients(self) -> tuple[Change, ...]:
         """How the gradient falls and how it grows on its way back."""
@@ -108,7 +114,7 @@ class Evidence:
             back = gradient_norms(self.figures["gradient_std"].tolist(), self.network)[self.end :: -1]
         else:
             back = self._expected_norms()
-        falls, grows = (_change(back, back[0], extreme) for extreme in (min, max))
+        falls, grows = (_change(back, back[0], extreme, range(self.depth)) for extreme in (min, max))
         return tuple(Change(c.factor, self.end, self.end - c.last, c.rate) for c in (falls, grows))
 
     def _expected_norms(self) -> list[float]:
@@ -116,11 +122,11 @@ class Evidence:
         norms, n = [1.0], self.network
         for layer in range(self.end, 0, -1):
             branch = n.branch_scale if self.skips[layer] else 1.0
-            square = (
-                self.skips[layer]
-                + branch * branch * self.at("chi", layer) / (self.entering(layer) if n.normalize else 1) ** 2
-            )
-            norms.append(norms[-1] * math.sqrt(square))
+            square = branch * branch * self.at("chi", layer)
+            if n.normalize:
+                divisor = self.at("std", layer - 1) if n.normalize == "layer" else self.size[layer - 1]
+                square = _ratio(square, divisor * divisor)
+            norms.append(norms[-1] * math.sqrt(square + self.skips[layer]))
         return norms
 
     def spread(self) -> float:
@@ -165,13 +171,13 @@ def median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def _change(values: list[float], start: float, extreme: Callable[..., int]) -> Change:
-    """How values change from `start` to the least or the greatest of them."""
-    known = [layer for layer, value in enumerate(values) if not math.isnan(value)]
+def _change(values: Sequence[float], start: float, extreme: Callable[..., int], layers: Sequence[int]) -> Change:
+    """How values change from `start` to the least or the greatest of those layers."""
+    known = [layer for layer in layers if not math.isnan(values[layer])]
     if not known:
-        return Change(math.nan, -1, len(values) - 1, math.nan)
+        return Change(math.nan, -1, layers[-1], math.nan)
     last = extreme(known, key=values.__getitem__)
-    return Change(_ratio(values[last], start), -1, last, rate(values[: last + 1]))
+    return Change(_ratio(values[last], start), -1, last, rate(values[known[0] : last + 1]))
 
 
 def rate(values: Sequence[float]) -> float:

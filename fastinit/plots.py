@@ -37,11 +37,14 @@ INK, GREY, GRID = "#222222", "#666666", "#dddddd"
 # Dark enough for small letters.
 _VERDICT_COLOURS = {
     "healthy": "#007A5A",
+    "fading": "#6B7300",
+    "growing": "#A3580F",
     "vanishing": "#8A6A00",
     "exploding": "#B84A00",
     "saturated": "#9B3F78",
     "dead": "#555555",
     "symmetric": "#005A93",
+    "nonfinite": "#222222",
 }
 
 # A signal beyond these is lost anyway; without the limits one exploding network flattens every other line.

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 STYLES = {
     "healthy": "green",
-    "vanishing": "yellow",
+    "fading": "yellow",
+    "growing": "yellow",
+    "vanishing": "red",
     "exploding": "red",
     "saturated": "magenta",
     "dead": "red",
     "symmetric": "red",
+    "nonfinite": "red",
 }
 
 

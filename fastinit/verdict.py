@@ -273,12 +273,10 @@ def _of_the_spread(e: Evidence, spread: float) -> _Symptom:
 
 
 def _signal(e: Evidence, change: Change, figure: str, verb: str) -> str:
-    values = e.size if figure == "rms" else e.figures["std"].tolist()
-    first = f"{number(values[0])} in layer 0" if change.last else f"{number(e.input)} at the input"
-    return (
-        f"the activations' {figure} {verb} from {first} to {number(values[change.last])} in layer {change.last}"
-        f"{_pace(change)}"
-    )
+    values, start = (e.size, 0) if figure == "rms" else (e.figures["std"].tolist(), e.wide[0])
+    first = f"{number(values[start])} in layer {start}" if change.last > start else f"{number(e.input)} at the input"
+    last = f"{number(values[change.last])} in layer {change.last}"
+    return f"the activations' {figure} {verb} from {first} to {last}{_pace(change)}"
 
 
 def _pace(change: Change) -> str:

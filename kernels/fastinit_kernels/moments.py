@@ -99,8 +99,8 @@ class _Column:
 class _Mark:
     """A hash of each column's bits, the rows in their order; -0 counts as 0.
 
-    Each row has an odd multiplier of its own: after as many rows as there are bits, rotations begin anew. The upper
-    half of a number is added to its lower one, which of a number like 1 is empty and would leave nine bits of a product.
+    Each row has an odd multiplier of its own: after as many rows as there are bits, rotations begin anew. And the upper
+    half of a number goes into its lower one: that of 1 is empty, of which a product would have nine bits.
     """
 
     def __init__(self, v: Vectors) -> None:
