@@ -207,7 +207,7 @@ def _mean_counts(e: Evidence, layer: int) -> bool:
     """Whether the weights' mean, beyond what a sample has by chance, makes up most of q."""
     mean, std = e.at("weight_mean", layer), e.at("weight_std", layer)
     elements = math.prod(e.network.shape(layer))
-    coherent = e.at("preactivation_mean", layer) ** 2 > HALF * e.at("q", layer)
+    coherent = abs(e.at("preactivation_mean", layer)) > e.at("preactivation_std", layer)
     return coherent and abs(mean) * math.sqrt(elements) > 4.0 * std
 
 

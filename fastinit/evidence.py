@@ -24,6 +24,8 @@ QUIET = 1 / 16
 # Of fewer units the std says little: a single ReLU is off for most inputs as often as not. What comes through them is
 # seen in the layers behind.
 FEW = 8
+# What a normalisation adds to a variance.
+NORM_EPSILON = 1e-5
 # Inputs of this correlation are one, but for rounding.
 ALIKE = 1 - 1e-6
 
@@ -56,10 +58,14 @@ class Evidence:
         self.input = math.sqrt(input_q)
         self.skips = np.array(network.skips)
         self.last = network.depth - 1
-        self.size: list[float] = np.hypot(figures["mean"], figures["std"]).tolist()
+        largest = np.maximum(-figures["min"], figures["max"])
+        # Where squares overflow, the largest number is the size.
+        size = np.where(np.isnan(figures["std"]), largest, np.hypot(figures["mean"], figures["std"]))
+        self.size: list[float] = size.tolist()
         # Mean-field theory's sigma_w, as measured.
-        root = np.sqrt(network.fan_in)
-        self.gain: list[float] = (root * np.hypot(figures["weight_mean"], figures["weight_std"])).tolist()
+        weight = np.hypot(figures["weight_mean"], figures["weight_std"])
+        weight[np.isnan(weight) & (figures["weight_nonfinite"] == 0)] = np.inf
+        self.gain: list[float] = (np.sqrt(network.fan_in) * weight).tolist()
         self.quiet_head = self.last > 0 and self.gain[-1] < QUIET * median(self.gain[:-1]) and not self.skips[-1]
         self.end = self.last - self.quiet_head
         units = network.widths[1 : self.end + 2]
@@ -96,16 +102,22 @@ class Evidence:
         q, (_, rms) = self.at("q", layer), self.biases(layer)
         return rms * rms / q if q > 0 else 0.0
 
+    @property
+    def signal(self) -> tuple[str, list[float]]:
+        """The measure of a signal that falls, and its values: the std, or the rms where a layer is a single number."""
+        single = self.network.rows * max(self.network.widths[1:]) == 1
+        return ("rms", self.size) if single else ("std", self.figures["std"].tolist())
+
     def shrinking(self) -> Change:
-        """How the activations' std falls, to where it is least."""
-        std, n = self.figures["std"].tolist(), self.network
+        """How the signal falls, to where it is least."""
+        (_, values), n = self.signal, self.network
         # Large inputs of an activation that has a size of its own are no measure of what comes out.
         start = self.input if is_homogeneous(n.activation, n.parameter) else min(self.input, 1.0)
-        return _change(std, std[self.wide[0]] if n.normalize else start, min, self.wide)
+        return _change(values, values[self.wide[0]] if n.normalize else start, min, self.wide)
 
     def growing(self) -> Change:
         """How the activations' root mean square grows, to where it is greatest."""
-        start = self.size[0] if self.network.normalize else self.input
+        start = max(self.input, 1.0) if self.network.normalize else self.input
         return _change(self.size, start, max, range(self.depth))
 
     def gradients(self) -> tuple[Change, ...]:
@@ -125,7 +137,7 @@ class Evidence:
             square = branch * branch * self.at("chi", layer)
             if n.normalize:
                 divisor = self.at("std", layer - 1) if n.normalize == "layer" else self.size[layer - 1]
-                square = _ratio(square, divisor * divisor)
+                square /= divisor * divisor + NORM_EPSILON
             norms.append(norms[-1] * math.sqrt(square + self.skips[layer]))
         return norms
 

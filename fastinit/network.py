@@ -369,4 +369,5 @@ def mean_square(law: Law | Array) -> float:
 
 def _rms(x: Array) -> float:
     finite = x[np.isfinite(x)].astype(np.float64)
-    return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0

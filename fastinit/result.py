@@ -105,7 +105,7 @@ class ProbeResult:
     nonfinite: Array
     """Count of infinities and NaNs among the activations; the other figures are over the finite ones."""
     distinct: Array
-    """Number of distinct units (columns of a_l); 1 under constant weights."""
+    """Number of distinct units (columns of a_l), of those that say different things of this batch."""
     correlation: Array
     """Correlation c of the pre-activations of input pairs (2m, 2m + 1): sum of z z' over the sum of (z^2 + z'^2) / 2.
     Not a cosine, but one where both have the same size. NaN for a single input or an odd number of images."""
@@ -144,9 +144,9 @@ class ProbeResult:
     """Count of activations above the last edge."""
 
     verdict: str
-    """"healthy", "vanishing", "exploding", "saturated", "dead" or "symmetric"."""
+    """"healthy", "fading", "growing", "vanishing", "exploding", "saturated", "dead", "symmetric" or "nonfinite"."""
     reason: str
-    """The verdict in words."""
+    """Why, in words: the layer, the numbers and the cause."""
     seconds: float
     """Wall-clock time of the probe."""
 

@@ -243,21 +243,19 @@ def _changes(e: Evidence) -> Finding | None:
 def _of_the_signal(e: Evidence, down: Change, up: Change) -> Iterator[_Symptom]:
     normalized = e.network.normalize is not None
     if e.last:  # of a single layer small outputs are no fault: nothing is lost on the way to it
-        words = partial(_signal, e, down, "std", "falls")
+        words = partial(_signal, e, down, "falls")
         yield _Symptom(min(down.log, 0.0), words, partial(causes.of_change, e, down))
     # Behind the last layer of a normalised network stands a normalisation, too: a stream may grow.
     if up.factor > (LOST if normalized else FADING):
-        yield _Symptom(up.log, partial(_signal, e, up, "rms", "grows"), partial(causes.of_change, e, up))
-    elif not normalized:
-        layer = e.end if e.size[e.end] > FADING else up.last
-        yield _Symptom(
-            max(causes.log(e.size[layer]), 0.0),
-            partial(_large, e, layer),
-            partial(causes.of_size, e, up, e.size[layer]),
-        )
-    if e.last and not normalized and e.size[e.end] * LOST < 1 <= down.factor * LOST:
-        cause = partial(causes.of_size, e, down, e.size[e.end])
-        yield _Symptom(causes.log(e.size[e.end]), partial(_large, e, e.end), cause)
+        yield _Symptom(up.log, partial(_signal, e, up, "grows"), partial(causes.of_change, e, up))
+    layer = e.end if e.size[e.end] > FADING else up.last
+    if not normalized and e.size[layer] > up.factor:
+        cause = partial(causes.of_size, e, up, e.size[layer])
+        yield _Symptom(max(causes.log(e.size[layer]), 0.0), partial(_large, e, layer), cause)
+    least = e.size[e.end]
+    told = down.factor * LOST < 1 if e.last else e.input * LOST >= 1
+    if not normalized and least * LOST < 1 and not told:
+        yield _Symptom(causes.log(least), partial(_large, e, e.end), partial(causes.of_size, e, down, least))
 
 
 def _of_the_gradient(e: Evidence, change: Change, spread: float) -> _Symptom:
@@ -272,8 +270,9 @@ def _of_the_spread(e: Evidence, spread: float) -> _Symptom:
     return _Symptom(change.log, partial(_alike, e, spread), partial(causes.of_change, e, change), of_signal=False)
 
 
-def _signal(e: Evidence, change: Change, figure: str, verb: str) -> str:
-    values, start = (e.size, 0) if figure == "rms" else (e.figures["std"].tolist(), e.wide[0])
+def _signal(e: Evidence, change: Change, verb: str) -> str:
+    figure, values = e.signal if verb == "falls" else ("rms", e.size)
+    start = next(layer for layer in (e.wide if verb == "falls" else range(e.depth)) if not math.isnan(values[layer]))
     first = f"{number(values[start])} in layer {start}" if change.last > start else f"{number(e.input)} at the input"
     last = f"{number(values[change.last])} in layer {change.last}"
     return f"the activations' {figure} {verb} from {first} to {last}{_pace(change)}"

@@ -195,6 +195,9 @@ KNOWN = {
     "one layer of zeros amid others": (
         {"weights": filled(drawn(64, 64, 64, 64), 1, 0.0), "batch": 64, **TANH}, "vanishing",
         ["weights of layer 1 are 0"]),
+    "squares that overflow": (
+        {"weights": [NORMAL[:9, :16] * np.float64(1e300)], "batch": 8, "dtype": "float64"}, "exploding",
+        ["layer 0", "weights are too large"]),
     "biases of 100": (small(5, 64, bias=100.0), "growing", ["layer 0", "biases"]),
 
     # What comes in as no number has not exploded.
@@ -311,22 +314,27 @@ def end_of(r):
 def changes(r):
     """Logarithms of what the layers, all of one width, do to the signal, to the gradient and to differences."""
     end, size, input_rms = end_of(r), np.hypot(r.mean, r.std), math.sqrt(r.input_q)
-    std, size = r.std[: end + 1], size[: end + 1]
+    # A layer of one number has no std.
+    std, size = (size if r.batch * r.widths[1] == 1 else r.std)[: end + 1], size[: end + 1]
     with np.errstate(all="ignore"):
         if r.normalize:
-            found = [np.log(std.min() / std[0]), np.log(size.max() / size[0])]
-            found[1] *= found[1] > LOST  # behind the last layer stands a normalisation
+            grown = np.log(size.max() / max(input_rms, 1.0))
+            found = [
+                np.log(std.min() / std[0]),
+                grown if grown > LOST else 0.0,
+            ]  # a normalisation stands behind the last
         else:
             start = input_rms if r.activation in HOMOGENEOUS else min(input_rms, 1.0)
-            found = [np.log(std.min() / start) if r.depth > 1 else 0.0, np.log(size.max() / input_rms)]
-            found += [max(np.log(size[end]), np.log(size.max())), np.log(size[end]) * (size[end] * 1000 < 1)]
+            found = [np.log(std.min() / start) if r.depth > 1 else 0.0, max(np.log(size.max() / input_rms), 0.0)]
+            found.append(max(np.log(size.max()), 0.0))
+            if size[end] * 1000 < 1 and (r.depth > 1 or input_rms * 1000 < 1):
+                found.append(np.log(size[end]))
         if end == r.depth - 1:  # with gradients or without: chi is no measurement
             found += [np.log(g / r.gradient_std[-1]) for g in (r.gradient_std.min(), r.gradient_std.max())]
         apart = np.sqrt(np.maximum(r.q * (1 - r.correlation), 0))
         spread = np.log(apart[end] / apart[0])
         found.append(spread * (spread < -LOST and r.correlation[0] < 1 - 1e-6))
-    # Small outputs of a single layer are none that have come down to it.
-    return np.nan_to_num([min(x, 0.0) if k == 3 and r.depth == 1 else x for k, x in enumerate(found)], neginf=-1e9)
+    return np.nan_to_num(found, neginf=-1e9)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
