@@ -91,6 +91,7 @@ _COLUMNS = (
     ("saturated", "saturated", "share"),
     ("dead", "dead", "share"),
     ("distinct", "distinct", "count"),
+    ("updated_distinct", "after a step", "count"),
     ("nonfinite", "inf/nan", "count"),
     ("correlation", "corr.", "number"),
     ("chi", "chi", "number"),
@@ -105,7 +106,7 @@ def layer_table(result: "ProbeResult", layers: int | None = 12, figures: tuple[s
     """Return the per-layer figures of a probe, without the columns that say nothing."""
     shown = choose(result.depth, layers)
     columns = [column for column in _COLUMNS if figures is None or column[0] in figures]
-    columns = [column for column in columns if _says_something(column[0], getattr(result, column[0]))]
+    columns = [column for column in columns if _says_something(column[0], getattr(result, column[0]), result.widths)]
     rows = tuple(
         (str(layer), *(_write(getattr(result, name)[layer], kind) for name, _, kind in columns)) for layer in shown
     )
@@ -145,9 +146,11 @@ def number(value: float, digits: int = 2) -> str:
     return f"{value:.0f}" if 10**digits <= abs(value) < 1e5 else f"{value:.{digits}g}"
 
 
-def _says_something(name: str, values: Any) -> bool:
+def _says_something(name: str, values: Any, widths: tuple[int, ...]) -> bool:
     if name == "nonfinite":
         return bool(np.any(values > 0))
+    if name == "updated_distinct":
+        return bool(np.any(values < widths[1:]))
     return not bool(np.all(np.isnan(values)))
 
 

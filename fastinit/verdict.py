@@ -105,7 +105,7 @@ def _symmetric(e: Evidence) -> Finding | None:
         f"all {n} units of layer {layer}" if kept == 1 else f"{n - kept} of {n} units of layer {layer} are copies: they"
     )
     same = "the same weights" + ", 0," * (e.gain[layer] == 0)
-    how = "get the same gradient" if gradient[layer] >= 0 else "the same activations (no gradient was computed)"
+    how = "get the same gradient" if gradient[layer] >= 0 else "the same activations (no gradient is known)"
     return "symmetric", f"{who} have {same} and {how}, so they stay equal for ever; draw the weights at random"
 
 

@@ -35,6 +35,14 @@ def test_columns_that_say_nothing_are_left_out(result):
     assert "inf/nan" in str(fi.probe(weights=[np.full((2, 2), np.inf)], batch=4).table())
 
 
+def test_units_that_stay_equal_have_a_column():
+    assert "after a step" not in str(fi.probe(depth=3, width=8, batch=8).table())
+    table = fi.probe(scheme="zeros", activation="tanh", depth=3, width=8, batch=8).table()
+    column = table.columns.index("after a step")
+    # dW of the last layer is 0, too, for nothing arrives there.
+    assert [row[column] for row in table.rows] == ["1", "1", "1"]
+
+
 def test_a_deep_network_shows_a_choice_of_layers():
     deep = fi.probe(depth=40, width=8, batch=8, backward=False)
     table = deep.table(layers=5)

@@ -65,7 +65,7 @@ KNOWN = {
     "a constant": (small(5, 100, scheme="constant", value=0.1, **SIGMOID), "symmetric", ["layer 0", "weights"]),
     "a constant that overflows": (small(50, 100, scheme="constant", value=0.5), "symmetric", ["layer 0", "weights"]),
     "zeros, no gradients": (
-        small(5, 100, scheme="zeros", backward=False, **TANH), "symmetric", ["layer 0", "no gradient was computed"]),
+        small(5, 100, scheme="zeros", backward=False, **TANH), "symmetric", ["layer 0", "no gradient is known"]),
     "zeros, convolution": (
         {"depth": 3, "width": 8, "batch": 4, "conv": 3, "image": 4, "scheme": "zeros"}, "symmetric", ["layer 0"]),
     # Chen, Goodfellow and Shlens 2016, Net2Net, 2.2: copies need noise, or they stay copies.
