@@ -262,6 +262,7 @@ def test_advice_goes_straight_into_init_probe_and_sweep():
         np.testing.assert_array_equal(measured.q, found.best.results[0].q)
         swept = fi.sweep(scheme=taken, activation="tanh", seed=[0, 1], **SMALL)
         np.testing.assert_array_equal(swept.results[0].q, measured.q)
+        assert swept.grid["scheme"] == (scheme,)
     both = fi.sweep(scheme=list(found), activation="tanh", **SMALL)
     assert both.grid["scheme"] == tuple(c.scheme for c in found)
     assert [r.scheme for _, r in both] == ["variance_scaling", "zeros"]

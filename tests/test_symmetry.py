@@ -3,6 +3,7 @@
 import numpy as np
 import probe_twin as twin
 import pytest
+from fastinit_kernels import backward
 from fastinit_kernels.probe import Source
 from layers import arrays, images, probe, same_on_any_threads
 
@@ -148,3 +149,29 @@ def test_an_overflowed_network_has_no_gradients_instead_of_zeros(backward):
     for name in ("gradient_std", "gradient_max", "gradient_zero", "gradient_nonfinite", "weight_gradient_std"):
         assert np.isnan(getattr(result, name)[: first + 1]).all(), name
     assert np.isfinite(result.weight_std).all()
+
+
+def test_rows_in_blocks_fold_their_gradients_once(monkeypatch):
+    """Before the last block of rows there are no hashes yet: what stands in their memory does not count."""
+    start = backward.Backward.__init__
+
+    def poisoned(self, *arguments):
+        start(self, *arguments)
+        self.marks[:] = np.random.default_rng(0).integers(0, 1 << 62, self.marks.size)
+
+    monkeypatch.setattr(backward.Backward, "__init__", poisoned)
+    weights, biases, inputs = arrays((40, 70, 65, 33), 200, np.float32)
+    for layer in (0, 1):
+        weights, biases = twins_of(weights, biases, layer, 2)
+    got = probe("tanh", weights, biases, inputs, np.float32, cotangent=Source.constant(1.0), block_rows=1)
+    assert got["updated_distinct"].tolist() == [70, 65, 33]
+
+
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(70, 73), slice(197, 200)])
+def test_gradients_that_differ_in_few_rows_tell_units_apart(rows):
+    """Zero weights, and inputs that are 0 but for three features: so is dW, but for three rows."""
+    inputs = np.zeros((20, 200), np.float32)
+    inputs[:, rows] = np.random.default_rng(0).standard_normal((20, 3))
+    cotangent = Source(array=np.random.default_rng(1).standard_normal((20, 70)).astype(np.float32))
+    got = probe("linear", [np.zeros((200, 70), np.float32)], [None], inputs, np.float32, cotangent=cotangent)
+    assert (got["weight_distinct"], got["updated_distinct"]) == (1, 70)

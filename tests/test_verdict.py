@@ -186,6 +186,9 @@ KNOWN = {
         {"weights": filled(drawn(64, 64, 64, 64, 10), 3, 0.0), "batch": 64}, "vanishing", ["no gradient", "head"]),
     "a head times 100": (
         {"weights": drawn(64, 64, 64, 64, 10, scales={3: 100}), "batch": 64}, "growing", ["layer 3", "head"]),
+    "a head times 100 behind skips": (
+        {"weights": drawn(64, 64, 64, 64, 10, scales={3: 100}), "batch": 64, "residual": True, "branch_scale": 0.1},
+        "growing", ["layer 3", "head"]),
     "one output": ({"widths": [196, 256, 256, 1], "batch": 64}, "healthy", ["layer 2", "by norm"]),
     "fan_out on a narrow head": (
         {"widths": [196, 256, 256, 10], "batch": 64, "mode": "fan_out"}, "healthy", ["layer 2"]),
