@@ -70,6 +70,13 @@ def of_nothing(e: Evidence) -> str:
     return f"the activation is the cause: {phi} has slope 0 wherever the last layer is"
 
 
+def of_small(e: Evidence, layer: int) -> str:
+    """Say why a layer's gradient is small, though none is lost on the way to it."""
+    if e.skips[layer] and abs(e.network.branch_scale) < 1.0:
+        return f"branch_scale={number(e.network.branch_scale)} is a factor of every branch's"
+    return of_change(e, Change(e.at("gradient_std", layer), e.end, layer, math.nan))
+
+
 def of_size(e: Evidence, change: Change, size: float) -> str:
     """Say why activations are large or small as such, whatever they were at the input."""
     if e.bias_share(0) > HALF:

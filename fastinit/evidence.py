@@ -71,8 +71,8 @@ class Evidence:
         units = network.widths[1 : self.end + 2]
         # Layers whose std is a measure of the signal.
         self.wide = [layer for layer, n in enumerate(units) if n >= min(FEW, max(units))]
-        # Whether the gradient that goes through the layers was measured.
-        self.measured = network.backward and not self.quiet_head
+        # Whether the gradient that goes through the layers was measured: none comes through a head of zeros.
+        self.measured = network.backward and (not self.quiet_head or figures["gradient_std"][self.end] > 0)
 
     def at(self, name: str, layer: int) -> float:
         """Return one figure of one layer."""

@@ -52,6 +52,9 @@ LARGEST = {
     "float64": float.fromhex("0x1.fffffffffffffp1023"),
 }
 
+# The smallest one: below, the half has only 0 (the others' is where the probe's own numbers end).
+SMALLEST = {"float16": 2.0**-24}
+
 Finding = tuple[str, str]
 
 
@@ -199,6 +202,18 @@ def _beyond_the_type(e: Evidence) -> Finding | None:
     )
 
 
+def _below_the_type(e: Evidence) -> Finding | None:
+    """Gradients that the network's type does not know from 0."""
+    gradient, least = e.figures["gradient_std"], SMALLEST.get(e.network.dtype, 0.0)
+    layer = _first((gradient > 0) & (gradient < least))
+    if layer is None:
+        return None
+    return "vanishing", (
+        f"the gradient's std in layer {layer} is {number(float(gradient[layer]))}, below the smallest number of "
+        f"{e.network.dtype}, {number(least)}; {causes.of_small(e, layer)}"
+    )
+
+
 def _no_gradient(e: Evidence) -> Finding | None:
     """No gradient for any weight, or for those of the branches, though signals come through."""
     nothing, branches = e.figures["weight_gradient_std"] == 0, e.skips & (e.network.branch_scale == 0)
@@ -333,7 +348,7 @@ def _healthy(e: Evidence) -> str:
 
 
 _CHECKS: tuple[Callable[[Evidence], Finding | None], ...] = (
-    _symmetric, _nonfinite, _no_input, _dead, _saturated, _beyond_the_type, _changes, _no_gradient,
+    _symmetric, _nonfinite, _no_input, _dead, _saturated, _beyond_the_type, _changes, _below_the_type, _no_gradient,
 )  # fmt: skip
 
 
