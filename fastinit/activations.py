@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fastinit_kernels.forks import whole
 from numpy.typing import NDArray
 
 from .errors import check_finite, unknown
@@ -86,7 +87,8 @@ class Activation:
         """What a file may know it by: the name, and for a user's a hash of the code, the same in every process."""
         if self.user is None:
             return self.name
-        from .user_activation import code_hash
+        with whole:
+            from .user_activation import code_hash
 
         return f"{self.name}-{code_hash(self.user)}"
 
@@ -298,9 +300,17 @@ def get_activation(value: object, argument: str = "activation") -> Activation:
         return row
     if isinstance(value, Activation):
         return value
-    from .user_activation import user_activation
+    with whole:
+        from .user_activation import user_activation
 
     return user_activation(argument, value)
+
+
+def is_function(value: Any) -> bool:
+    """Say whether a value is an activation that is no name: a function, or a tuple of one and its derivative."""
+    if isinstance(value, tuple):
+        return len(value) == 2 and callable(value[0]) and (value[1] is None or callable(value[1]))
+    return callable(value) or isinstance(value, Activation)
 
 
 @functools.lru_cache(maxsize=256)

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 INTERRUPTED = 128 + 2  # as shells number SIGINT
@@ -33,6 +34,8 @@ def _end(number: int, frame: Any) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit status."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a name or a formula that its encoding lacks is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         import rich  # noqa: F401
         import typer

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from fastinit_kernels.forks import whole
 from numpy.typing import NDArray
 
 from .dtypes import DTYPES, compute_type, largest
@@ -113,14 +114,16 @@ class Sampled(ABC):
 @cache
 def _kernels() -> tuple[ModuleType, ModuleType]:
     """Load the kernels, and Numba with them, when something is first drawn."""
-    from fastinit_kernels import draw, fill
+    with whole:
+        from fastinit_kernels import draw, fill
 
     return fill, draw
 
 
 def recipe(kernel: str, *numbers: float) -> Recipe:
     """Return a recipe with its parameters filled up."""
-    from fastinit_kernels.draw import PARAMETERS
+    with whole:
+        from fastinit_kernels.draw import PARAMETERS
 
     packed = np.zeros(PARAMETERS)
     packed[: len(numbers)] = numbers

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastinit_kernels.forks import whole
 from numpy.typing import NDArray
 
 from .initialize import init
@@ -33,7 +34,8 @@ def measure(network: Network) -> ProbeResult:
 
 def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
     """Measure networks that differ in nothing but their depth: all on the way of one forward pass."""
-    from fastinit_kernels.probe import Layer, no_gradients, run
+    with whole:
+        from fastinit_kernels.probe import Layer, no_gradients, run
 
     start = time.perf_counter()
     network = max(networks, key=lambda n: n.depth)
@@ -85,7 +87,8 @@ class _Tensors:
     """Where the tensors of a network come from, by their names."""
 
     def __init__(self, network: Network) -> None:
-        from fastinit_kernels.probe import Inputs, Source
+        with whole:
+            from fastinit_kernels.probe import Inputs, Source
 
         self.network, self.inputs_type, self.source = network, Inputs, Source
         self.rounding = network.dtype if network.dtype in ("bfloat16", "float16") else None

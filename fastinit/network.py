@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -76,6 +77,21 @@ class Network:
     conv: int | None
     image: int | None
     input_correlation: float | None
+    laws: tuple[Law | Array, ...] = field(init=False)
+    """Each layer's law, or its array."""
+
+    def __post_init__(self) -> None:
+        known: dict[Any, Law] = {}  # most networks have but one or two shapes of layers
+        laws: list[Law | Array] = []
+        for weights, pair in zip(self.weights, pairwise(self.widths), strict=True):
+            if isinstance(weights, np.ndarray):
+                laws.append(weights)
+                continue
+            key = id(weights), pair
+            if key not in known:
+                known[key] = weights.law(fans_of(self.conv, pair))
+            laws.append(known[key])
+        object.__setattr__(self, "laws", tuple(laws))
 
     @property
     def depth(self) -> int:
@@ -115,21 +131,6 @@ class Network:
     def compute_dtype(self) -> str:
         """Type of the arithmetic: weights of 16 bits are rounded to them and used as float32."""
         return "float64" if self.dtype == "float64" else "float32"
-
-    @cached_property
-    def laws(self) -> list[Law | Array]:
-        """Each layer's law, or its array."""
-        known: dict[Any, Law] = {}  # most networks have but one or two shapes of layers
-        laws: list[Law | Array] = []
-        for weights, pair in zip(self.weights, pairwise(self.widths), strict=True):
-            if isinstance(weights, np.ndarray):
-                laws.append(weights)
-                continue
-            key = id(weights), pair
-            if key not in known:
-                known[key] = weights.law(fans_of(self.conv, pair))
-            laws.append(known[key])
-        return laws
 
     @property
     def plain(self) -> bool:
@@ -181,7 +182,7 @@ class Network:
             "range": self.range,
             "seed": self.seed,
             "dtype": self.dtype,
-            "params": self.params,
+            "params": {word: _recorded(value) for word, value in self.params.items()},
             "residual": self.residual,
             "branch_scale": self.branch_scale,
             "normalize": self.normalize,
@@ -189,6 +190,15 @@ class Network:
             "image": self.image,
             "input_correlation": self.input_correlation,
         }
+
+
+def _recorded(value: Any) -> Any:
+    """Return a parameter as files can hold it: Python's own numbers, functions by their names."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    return get_activation(value).name
 
 
 def weight_shape(conv: int | None, pair: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,11 +1,13 @@
 """Tables that print with or without Rich."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastinit_kernels.forks import whole
 
 if TYPE_CHECKING:
     import rich.table
@@ -23,6 +25,24 @@ STYLES = {
     "symmetric": "red",
     "nonfinite": "red",
 }
+
+
+_IN_ASCII = str.maketrans({"→": "->", "←": "<-", "²": "^2", "·": "*", "×": "x", "±": "+-", "…": "..."})
+
+
+def writable(text: str) -> str:
+    """Return a text as stdout can write it: in ASCII where its encoding lacks a character.
+
+    Examples
+    --------
+    >>> writable("plain")
+    'plain'
+    """
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(_IN_ASCII).encode("ascii", "backslashreplace").decode()
+    return text
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,8 @@ class Table:
     """Columns of words, aligned left."""
 
     def __str__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
+        title, columns, rows, note = self._written()
+        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
 
         def line(cells: Iterable[str]) -> str:
             return "  ".join(
@@ -54,21 +75,27 @@ class Table:
                 for cell, width, name in zip(cells, widths, self.columns, strict=True)
             ).rstrip()
 
-        return "\n".join(filter(None, (self.title, line(self.columns), *map(line, self.rows), self.note)))
+        return "\n".join(filter(None, (title, line(columns), *map(line, rows), note)))
+
+    def _written(self) -> tuple[str, list[str], list[list[str]], str]:
+        """Return title, columns, rows and note as stdout can write them."""
+        rows = [[writable(cell) for cell in row] for row in (self.columns, *self.rows)]
+        return writable(self.title), rows[0], rows[1:], writable(self.note)
 
     def __rich__(self) -> "rich.table.Table":
         from rich import box
         from rich.table import Table as RichTable
         from rich.text import Text
 
+        title, columns, rows, note = self._written()
         table = RichTable(
-            title=Text(self.title) if self.title else None,
-            caption=_coloured(self.note) if self.note else None,
+            title=Text(title) if title else None,
+            caption=_coloured(note) if note else None,
             title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False,
         )  # fmt: skip
-        for name in self.columns:
-            table.add_column(name, justify="left" if name in self.left else "right", overflow="fold")
-        for row in self.rows:
+        for name, heading in zip(self.columns, columns, strict=True):
+            table.add_column(heading, justify="left" if name in self.left else "right", overflow="fold")
+        for row in rows:
             table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
         return table
 
@@ -166,6 +193,7 @@ def _write(value: Any, kind: str) -> str:
 def needs(package: str, *, extra: str) -> Iterator[None]:
     """Say what to install when an optional package is missing."""
     try:
-        yield
+        with whole:
+            yield
     except ImportError as error:
         raise ImportError(f'this needs {package}; install it with: pip install "fastinit-kernels[{extra}]"') from error

@@ -3,12 +3,15 @@
 import json
 import os
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .fields import LARGEST, RECORDED, check_counts, check_numbers, read_json
 from .files import replacing
+from .report import layer_table, needs, writable
 
 if TYPE_CHECKING:
     import pandas
@@ -25,6 +28,14 @@ FIGURES = (
     "weight_distinct", "underflow", "overflow",
 )  # fmt: skip
 COUNTS = ("nonfinite", "distinct", "weight_nonfinite", "weight_distinct", "underflow", "overflow", "histogram")
+# Between which limits a figure is, where it has any.
+_LIMITS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("saturated", "zero", "dead", "gradient_zero"), (0, 1)),
+    **dict.fromkeys(
+        ("std", "preactivation_std", "q", "gradient_std", "weight_gradient_std", "weight_std"), (0, np.inf)
+    ),
+    "bin_edges": (-LARGEST, LARGEST),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -161,10 +172,10 @@ class ProbeResult:
         return self.widths[0] if len(set(self.widths)) == 1 else None
 
     def __repr__(self) -> str:
-        return f"ProbeResult({self.title}: {self.verdict})"
+        return writable(f"ProbeResult({self.title}: {self.verdict})")
 
     def __str__(self) -> str:
-        return f"{self.title}: {self.verdict} ({self.reason})"
+        return writable(f"{self.title}: {self.verdict} ({self.reason})")
 
     @property
     def title(self) -> str:
@@ -190,14 +201,10 @@ class ProbeResult:
         layers
             Show about this many layers, evenly chosen; None: all.
         """
-        from .report import layer_table
-
         return layer_table(self, layers)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Return a data frame with one row a layer: `layer` and every per-layer figure."""
-        from .report import needs
-
         with needs("pandas", extra="data"):
             import pandas
         return pandas.DataFrame({"layer": np.arange(self.depth), **{name: getattr(self, name) for name in FIGURES}})
@@ -208,20 +215,34 @@ class ProbeResult:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ProbeResult":
-        """Rebuild a result from `to_dict`."""
+        """Rebuild a result from `to_dict`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A field is missing or unknown, or is not what a probe can have found there.
+        """
         known = {field.name for field in fields(cls)}
-        if set(values) != known:
+        if not isinstance(values, dict):
+            raise TypeError(f"argument 'values' must be a dict, got {type(values).__name__}")
+        if values.keys() != known:
+            odd = sorted(repr(name)[:80] for name in values.keys() ^ known)
             raise ValueError(
-                f"argument 'values' must have the fields of a ProbeResult, got {sorted(set(values) ^ known)} "
-                "missing or unknown"
+                f"argument 'values' must have the fields of a ProbeResult, got {', '.join(odd)} missing or unknown"
             )
-        restored = dict(values)
+        restored = {name: rule(values[name]) for name, rule in RECORDED.items()}
+        units, rows = restored["widths"][1:], restored["batch"] * (restored["image"] or 1) ** 2
+        bins, depth = restored["bins"], len(units)
         for name in (*FIGURES, "histogram", "bin_edges"):
-            restored[name] = np.array(_floats(values[name]), dtype=np.int64 if name in COUNTS else np.float64)
-        restored["input_q"] = _floats(values["input_q"])
-        restored["widths"] = tuple(values["widths"])
-        if values["range"] is not None:
-            restored["range"] = tuple(values["range"])
+            shape = (depth, bins + (name == "bin_edges")) if name in ("histogram", "bin_edges") else (depth,)
+            if name in COUNTS:
+                most = units if name == "distinct" else [rows * n for n in units]
+                restored[name] = check_counts(name, values[name], shape, most)
+            else:
+                restored[name] = check_numbers(name, values[name], shape, _LIMITS.get(name, (-np.inf, np.inf)))
+        edges = restored["bin_edges"]
+        if not np.all(edges[:, :-1] <= edges[:, 1:]):  # beside a NaN, too
+            raise ValueError("field 'bin_edges' must hold numbers that do not decrease, got others")
         return cls(**restored)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -232,9 +253,18 @@ class ProbeResult:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "ProbeResult":
-        """Read what `save` wrote."""
-        with open(path, encoding="utf-8") as file:
-            return cls.from_dict(json.load(file))
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The file is no result, or has a field that no probe can have found; names the file and the field.
+        """
+        content = Path(path).read_bytes()
+        try:
+            return cls.from_dict(read_json(content))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"file {os.fspath(path)!r} must be a saved ProbeResult: {error}") from None
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw the layers' histograms and the signal against depth into a PNG, SVG or PDF file.
@@ -264,9 +294,5 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _floats(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_floats(item) for item in value]
-    if value is None:
-        return np.nan
-    return float(value) if isinstance(value, str) else value
+_UNCHECKED = {field.name for field in fields(ProbeResult)} ^ {*RECORDED, *FIGURES, *COUNTS, "bin_edges"}
+assert not _UNCHECKED, f"fields without a rule, or rules without a field: {_UNCHECKED}"

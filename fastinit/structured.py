@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from fastinit_kernels.forks import whole
 from numpy.typing import NDArray
 
 from .dtypes import compute_type
@@ -74,8 +75,9 @@ class Sparse:
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Write zeros, then the kept connections that lie in the region."""
-        from fastinit_kernels import sparse
-        from fastinit_kernels.draw import stored_type
+        with whole:
+            from fastinit_kernels import sparse
+            from fastinit_kernels.draw import stored_type
 
         out[...] = 0
         if not out.size or not self.nonzeros:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastinit_kernels.forks import whole
 
-from .activations import Activation, get_activation
-from .measure import measure_depths
+from .activations import get_activation, is_function
+from .errors import unknown
+from .measure import measure, measure_depths
 from .network import Network, check_argument, resolve
 from .report import needs
 from .result import FIGURES, ProbeResult
@@ -32,12 +35,16 @@ _ONE_VALUE = (str, bytes, dict)
 # Arguments whose single value is a sequence itself; a list of such is a grid's axis.
 _SEQUENCES = ("widths", "range", "weights", "inputs")
 
+# What to do when a point fails.
+_ON_ERROR = ("raise", "stop", "skip")
+
 
 def sweep(
     *,
     executor: Executor | None = None,
     progress: bool = False,
     store: str | os.PathLike[str] | None = None,
+    on_error: str = "raise",
     **grid: Any,
 ) -> SweepResult:
     """Probe every combination of lists of arguments.
@@ -50,7 +57,13 @@ def sweep(
     progress
         Show a progress bar on stderr.
     store
-        File that every finished point is appended to. A rerun with the same grid reads it and computes the rest.
+        File that every finished point is appended to. A rerun with the same grid reads it and computes the rest;
+        lines that do not belong are skipped with a warning. Several processes may share it.
+    on_error
+        What to do when a point fails (no memory, a worker that was killed, no room for the store). "raise": begin no
+        other point, wait for those under way and raise a `SweepError`, whose `result` has all that is done. "stop":
+        the same, but return it. "skip": go on with the others. The result's `errors` says which points failed, and
+        why.
     **grid
         Every argument of `probe`, one value or a list (or tuple, range, 1-d array) of values. Where a single value
         is a list already (`widths`, `range`, `weights`, `inputs`), give a list of such. A tuple of two functions is
@@ -65,6 +78,10 @@ def sweep(
     ------
     ValueError, TypeError
         An argument of any point is wrong, or the store belongs to another grid; raised before anything is computed.
+    OSError
+        The store cannot be read and written; raised before anything is computed.
+    SweepError
+        A point failed, with ``on_error="raise"``. What is done is in its `result`, and in the store.
 
     Notes
     -----
@@ -85,25 +102,33 @@ def sweep(
         raise TypeError(f"argument 'progress' must be True or False, got {progress!r}")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"argument 'executor' must be an executor of concurrent.futures, got {executor!r}")
+    if on_error not in _ON_ERROR:
+        raise unknown("on_error", on_error, _ON_ERROR)
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     networks = [resolve(**point) for point in points]
-    kept = Store(store, axes) if store is not None else None
-    results: dict[int, ProbeResult] = dict(kept.done) if kept else {}
-    with _bar(len(points), len(results), progress) as advance:
-
-        def finished(index: int, result: ProbeResult) -> None:
-            results[index] = result
-            if kept:
-                kept.add(index, result)
-            advance()
-
-        jobs = _jobs(points, networks, results)
+    with _bar(len(points), progress) as advance:
+        kept = None if store is None else Store(store, axes, list(map(_expected, points, networks)))
+        outcome = _Outcome(dict(kept.done) if kept else {}, kept, on_error == "skip", advance)
+        advance(len(outcome.results))
+        jobs = _jobs(points, networks, outcome.results)
         with suppress(KeyboardInterrupt):  # what is done is done, and the result says that it is not all
-            _run(jobs, executor, finished)
-    return SweepResult(
+            _run(jobs, executor, outcome)
+    swept = SweepResult(
         {name: tuple(values) for name, values in axes.items()},
-        tuple(results.get(index) for index in range(len(points))),
+        tuple(outcome.results.get(index) for index in range(len(points))),
+        dict(sorted(outcome.errors.items())),
     )
+    if swept.errors and on_error == "raise":
+        raise SweepError.of(swept) from next(iter(swept.errors.values()))
+    return swept
+
+
+def _expected(point: dict[str, Any], network: Network) -> dict[str, Any]:
+    """Return what a point's result has recorded; without a seed it has one of its own."""
+    arguments = network.arguments()
+    if "seed" in point and point["seed"] is None:
+        del arguments["seed"]
+    return arguments
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,11 +140,15 @@ class SweepResult:
     grid
         Argument -> its values.
     results
-        A probe for each point, in the order of `itertools.product` over the grid; None where the sweep was stopped.
+        A probe for each point, in the order of `itertools.product` over the grid; None where it failed or the sweep
+        was stopped.
+    errors
+        Index of a point -> why it has no result, or why the store does not have it.
     """
 
     grid: dict[str, tuple[Any, ...]]
     results: tuple[ProbeResult | None, ...]
+    errors: dict[int, Exception] = field(default_factory=dict)
 
     @property
     def points(self) -> list[dict[str, Any]]:
@@ -143,7 +172,8 @@ class SweepResult:
     def __repr__(self) -> str:
         axes = " x ".join(f"{name} {len(values)}" for name, values in self.grid.items() if len(values) > 1)
         count = f"{len(self)} points" if self.complete else f"{len(self)} of {len(self.results)} points"
-        return f"SweepResult({axes + ': ' if axes else ''}{count})"
+        errors = f", {len(self.errors)} errors" if self.errors else ""
+        return f"SweepResult({axes + ': ' if axes else ''}{count}{errors})"
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a tidy data frame, a row a point and layer: the grid's columns, `layer`, every figure, `verdict`."""
@@ -215,17 +245,43 @@ class SweepResult:
         plot_sweep(self, path, figure=figure, x=x, y=y, layer=layer)
 
 
+class SweepError(RuntimeError):
+    """A point of a sweep failed; `result` has what is done, the cause is the first failure."""
+
+    result: SweepResult
+    """All finished points; its `errors` are the failures."""
+
+    @classmethod
+    def of(cls, swept: SweepResult) -> SweepError:
+        """Return the error that names the first point that failed."""
+        index, cause = next(iter(swept.errors.items()))
+        several = {name: label(swept.points[index][name]) for name, values in swept.grid.items() if len(values) > 1}
+        words = ", ".join(f"{name}={value!r}" for name, value in several.items())
+        others = len(swept.errors) - 1
+        error = cls(
+            f"point {index}{f' ({words})' if words else ''}{f' and {others} more' if others else ''} failed: "
+            f"{type(cause).__name__}: {cause}; {len(swept)} of {len(swept.results)} points are done, and in this "
+            "error's `result`"
+        )
+        error.result = swept
+        return error
+
+
 def _repeat(values: list[Any], times: list[int]) -> list[Any]:
     return [value for value, count in zip(values, times, strict=True) for _ in range(count)]
 
 
 def label(value: Any) -> Any:
     """Return a value as a cell of a table, or a word of a picture."""
-    if _is_function(value):
+    if is_function(value):
         return get_activation(value).name
     if value is None or isinstance(value, str | int | float | bool | np.generic):
         return value
     return f"array {value.shape}" if isinstance(value, np.ndarray) else str(value)
+
+
+# Pairs of a point's index and what came of it.
+Outcomes = list[tuple[int, ProbeResult | Exception]]
 
 
 @dataclass(frozen=True)
@@ -237,10 +293,10 @@ class Job:
     work: int
     large: bool
 
-    def run_beside_others(self) -> list[tuple[int, ProbeResult]]:
+    def run_beside_others(self) -> Outcomes:
         """Run on one thread, unless the network is large: the executor has other jobs for the other cores."""
-        import numba
-
+        with whole:
+            import numba
         threads = numba.get_num_threads()
         numba.set_num_threads(threads if self.large else 1)
         try:
@@ -248,9 +304,21 @@ class Job:
         finally:
             numba.set_num_threads(threads)
 
-    def run(self) -> list[tuple[int, ProbeResult]]:
-        """Probe all of them on the way of the deepest."""
-        return list(zip(self.indices, measure_depths(self.networks), strict=True))
+    def run(self) -> Outcomes:
+        """Probe all of them on the way of the deepest; where that fails, each alone: one may be too deep."""
+        if len(self.networks) > 1:
+            with suppress(Exception):
+                return list(zip(self.indices, measure_depths(self.networks), strict=True))
+        return [(index, _tried(network)) for index, network in zip(self.indices, self.networks, strict=True)]
+
+
+def _tried(network: Network) -> ProbeResult | Exception:
+    try:
+        return measure(network)
+    except Exception as error:
+        # What a frame of the failure holds may be large, and the error stays as long as the sweep's result.
+        traceback.clear_frames(error.__traceback__)
+        return error
 
 
 def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[int, Any]) -> list[Job]:
@@ -277,31 +345,83 @@ def _jobs(points: list[dict[str, Any]], networks: list[Network], done: Mapping[i
     return sorted(jobs, key=lambda job: -job.work)
 
 
-def _run(jobs: list[Job], executor: Executor | None, finished: Callable[[int, ProbeResult], None]) -> None:
-    if executor is not None:
-        _submit(jobs, executor, finished)
-        return
-    import numba
+@dataclass
+class _Outcome:
+    """What comes of the points, each kept at once."""
 
+    results: dict[int, ProbeResult]
+    store: Store | None
+    go_on: bool
+    advance: Callable[[int], None]
+    errors: dict[int, Exception] = field(default_factory=dict)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no other point shall begin."""
+        return bool(self.errors) and not self.go_on
+
+    def take(self, job: Job, run: Callable[[], Outcomes]) -> None:
+        """Take what a job gives, for each of its points a result or an error."""
+        try:
+            outcomes = run()
+        except Exception as error:
+            self.fail(job, error)
+            return
+        for index, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                self.errors[index] = outcome
+            else:
+                self.keep(index, outcome)
+            self.advance(1)
+
+    def fail(self, job: Job, error: Exception) -> None:
+        """Take down why a job gave nothing."""
+        self.errors.update(dict.fromkeys(job.indices, error))
+        self.advance(len(job.indices))
+
+    def keep(self, index: int, result: ProbeResult) -> None:
+        """Keep a result, and store it if that can be done."""
+        self.results[index] = result
+        if self.store:
+            try:
+                self.store.add(index, result)
+            except Exception as error:
+                self.errors[index] = error
+
+
+def _run(jobs: list[Job], executor: Executor | None, outcome: _Outcome) -> None:
+    if executor is not None:
+        _submit(jobs, executor, outcome)
+        return
+    with whole:
+        import numba
     threads = numba.get_num_threads()
     small = [job for job in jobs if not job.large]
     if threads > 1 and len(small) >= threads:
         jobs = [job for job in jobs if job.large]
         with ThreadPoolExecutor(threads, "fastinit-sweep") as pool:
-            _submit(small, pool, finished)
+            _submit(small, pool, outcome)
     for job in jobs:
-        for index, result in job.run():
-            finished(index, result)
+        if not outcome.stopped:
+            outcome.take(job, job.run)
 
 
-def _submit(jobs: list[Job], executor: Executor, finished: Callable[[int, ProbeResult], None]) -> None:
-    """Hand the jobs over and collect them as they end; when interrupted, take back those not begun."""
-    futures: list[Future[list[tuple[int, ProbeResult]]]] = []
+def _submit(jobs: list[Job], executor: Executor, outcome: _Outcome) -> None:
+    """Hand the jobs over and collect them as they end; when stopped or interrupted, take back those not begun."""
+    futures: dict[Future[Outcomes], Job] = {}
     try:
-        futures.extend(executor.submit(job.run_beside_others) for job in jobs)
-        for future in as_completed(futures):
-            for index, result in future.result():
-                finished(index, result)
+        for job in jobs:
+            try:
+                futures[executor.submit(job.run_beside_others)] = job
+            except Exception as error:  # a broken pool
+                outcome.fail(job, error)
+        for future in as_completed(list(futures)):
+            outcome.take(futures.pop(future), future.result)
+            if outcome.stopped:
+                break
+        under_way = [future for future in futures if not future.cancel()]
+        for future in as_completed(under_way):
+            outcome.take(futures[future], future.result)
     except BaseException:
         for future in futures:
             future.cancel()
@@ -311,7 +431,7 @@ def _submit(jobs: list[Job], executor: Executor, finished: Callable[[int, ProbeR
 def _values(name: str, value: Any) -> list[Any]:
     """Return an argument's values: those of a list, or the one."""
     check_argument(name)
-    if isinstance(value, _ONE_VALUE) or not isinstance(value, Sequence | range | np.ndarray) or _is_function(value):
+    if isinstance(value, _ONE_VALUE) or not isinstance(value, Sequence | range | np.ndarray) or is_function(value):
         return [as_scheme(value) if name == "scheme" else value]
     if name in _SEQUENCES:
         if isinstance(value, np.ndarray) or not len(value) or _is_single(name, value):
@@ -330,13 +450,6 @@ def _values(name: str, value: Any) -> list[Any]:
     return values
 
 
-def _is_function(value: Any) -> bool:
-    """Say whether a value is an activation that is no name: a function, or a tuple of one and its derivative."""
-    if isinstance(value, tuple):
-        return len(value) == 2 and callable(value[0]) and (value[1] is None or callable(value[1]))
-    return callable(value) or isinstance(value, Activation)
-
-
 def _is_single(name: str, value: Any) -> bool:
     """Say whether a sequence is one value: widths of numbers, a pair of limits, a list of 2-d arrays."""
     depth = np.ndim(value[0]) if not isinstance(value[0], list | tuple) else 1 + max(map(np.ndim, value[0]), default=0)
@@ -344,15 +457,15 @@ def _is_single(name: str, value: Any) -> bool:
 
 
 @contextmanager
-def _bar(total: int, done: int, wanted: bool) -> Iterator[Callable[[], None]]:
-    """Yield what moves the progress bar on by one point."""
+def _bar(total: int, wanted: bool) -> Iterator[Callable[[int], None]]:
+    """Yield what moves the progress bar on by some points."""
     if not wanted:
-        yield lambda: None
+        yield lambda points: None
         return
     with needs("rich", extra="cli"):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=total, completed=done)
-        yield lambda: progress.advance(task)
+        task = progress.add_task("", total=total)
+        yield lambda points: progress.advance(task, points)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastinit_kernels.forks import whole
 
 from .dtypes import compute_type, largest
 from .errors import check_finite, plain_number
@@ -135,7 +136,8 @@ def _check_bound(argument: str, value: Any) -> float:
 
 
 def _centre() -> float:
-    from fastinit_kernels.truncated import CENTRE
+    with whole:
+        from fastinit_kernels.truncated import CENTRE
 
     return CENTRE
 
@@ -190,7 +192,8 @@ def _far(lower: float, upper: float, kind: str) -> _Far | None:
 
 
 def _terms() -> int:
-    from fastinit_kernels.truncated import TERMS
+    with whole:
+        from fastinit_kernels.truncated import TERMS
 
     return TERMS
 

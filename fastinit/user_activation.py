@@ -20,6 +20,7 @@ import numbers
 from typing import Any
 
 import numpy as np
+from fastinit_kernels.forks import whole
 
 from .activations import ACTIVATIONS, ALIASES, Activation, Array, Function
 from .quadrature import find_kinks
@@ -94,6 +95,7 @@ def code_hash(pair: tuple[Any, Any]) -> str:
 
 
 def _values(pair: tuple[Any, Any], z: Array) -> tuple[Array, Array]:
-    from fastinit_kernels.activations import evaluate
+    with whole:
+        from fastinit_kernels.activations import evaluate
 
     return evaluate(pair, z)

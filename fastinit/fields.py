@@ -1,0 +1,193 @@
+"""What a file says is checked before it is believed: JSON, single values, arrays; each refusal names the field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arguments import check_dtype, check_flag, check_normalize, check_range
+from .errors import check_finite, check_integer, check_string, unknown
+from .verdict import VERDICTS
+
+Array = NDArray[Any]
+
+LARGEST = float(np.finfo(np.float64).max)
+
+# As JSON, which has neither, spells them here.
+_SPELLED = {None: np.nan, "inf": np.inf, "-inf": -np.inf}
+_MOST_DIGITS = 20  # those of 2^64
+_ANY = (-np.inf, np.inf)
+
+
+def read_json(content: bytes) -> Any:
+    """Return what JSON in UTF-8 says; whatever else the bytes are, a ValueError says."""
+    try:
+        return json.loads(content.decode(), parse_int=_integer, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error.msg}, character {error.pos}") from None
+    except ValueError as error:
+        raise ValueError(f"no JSON in UTF-8: {error}") from None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:  # Python refuses thousands of digits, or takes its time over them
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number")
+
+
+def check_single(field: str, value: Any) -> Any:
+    """Return one value that a message and a terminal can show: no list, no endless digits, no control characters."""
+    if not (value is None or isinstance(value, str | int | float)):
+        raise TypeError(f"field '{field}' must be a single value, got {type(value).__name__}")
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise ValueError(f"field '{field}' must be within 64 bits, got an integer of {value.bit_length()}")
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError(f"field '{field}' must be printable, got {value[:80]!r}")
+    return value
+
+
+def check_numbers(field: str, value: Any, shape: tuple[int, ...], limits: tuple[float, float] = _ANY) -> Array:
+    """Return floats within limits, or NaN."""
+    array = np.array(_each(field, value, shape, _number), np.float64).reshape(shape)
+    low, high = limits
+    outside = array[(array < low) | (array > high)]
+    if outside.size:
+        raise ValueError(f"field '{field}' must hold numbers in [{low:g}, {high:g}], got {outside[0]}")
+    return array
+
+
+def check_counts(field: str, value: Any, shape: tuple[int, ...], most: Sequence[int]) -> Array:
+    """Return counts, in row i of at most `most[i]` things."""
+    array = np.array(_each(field, value, shape, _count), np.int64).reshape(shape)
+    for row, limit in zip(array.reshape(len(most), -1), most, strict=True):
+        if row.min() < 0 or row.max() > limit:
+            bad = row.min() if row.min() < 0 else row.max()
+            raise ValueError(f"field '{field}' must hold integers in [0, {limit}], got {bad}")
+    return array
+
+
+def _each(field: str, value: Any, shape: tuple[int, ...], read: Callable[[str, Any], Any]) -> list[Any]:
+    """Return every element, read, of lists that have the shape."""
+    values = value.tolist() if isinstance(value, np.ndarray) else value
+    rows = values if len(shape) == 2 else [values]
+    count, length = shape if len(shape) == 2 else (1, *shape)
+    if not _lists(rows, count) or not all(_lists(row, length) for row in rows):
+        raise ValueError(f"field '{field}' must be a list of shape {shape}, got another or none")
+    return [read(field, element) for row in rows for element in row]
+
+
+def _lists(value: Any, length: int) -> bool:
+    return isinstance(value, list | tuple) and len(value) == length
+
+
+def _number(field: str, value: Any) -> float:
+    if isinstance(value, float):
+        return value
+    check_single(field, value)
+    if value in _SPELLED:
+        return _SPELLED[value]
+    if isinstance(value, bool | str):
+        raise TypeError(f"field '{field}' must hold numbers, got {value!r}")
+    return float(value)
+
+
+def _count(field: str, value: Any) -> int:
+    check_single(field, value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"field '{field}' must hold integers, got {value!r}")
+    if value.bit_length() > 63:
+        raise ValueError(f"field '{field}' must hold integers below 2**63, got {value}")
+    return value
+
+
+def _single(field: str, rule: Callable[[str, Any], Any], *, none: bool = False) -> Callable[[Any], Any]:
+    """Return what checks one value, which may be None."""
+
+    def check(value: Any) -> Any:
+        check_single(field, value)
+        return None if none and value is None else rule(field, value)
+
+    return check
+
+
+def _one_of(*words: str) -> Callable[[str, Any], str]:
+    def check(field: str, value: Any) -> str:
+        if check_string(field, value) not in words:
+            raise unknown(field, value, words)
+        return str(value)
+
+    return check
+
+
+def _integer_from(minimum: int) -> Callable[[str, Any], int]:
+    return lambda field, value: check_integer(field, value, minimum=minimum)
+
+
+def _finite_from(minimum: float) -> Callable[[str, Any], float]:
+    return lambda field, value: check_finite(field, value, minimum=minimum)
+
+
+def _bias(field: str, value: Any) -> str | float:
+    return _one_of("zeros", "biases")(field, value) if isinstance(value, str) else check_finite(field, value)
+
+
+def _mean_square(field: str, value: Any) -> float:
+    return float(check_numbers(field, [value], (1,), (0.0, np.inf))[0])
+
+
+def _widths(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or len(value) < 2:
+        raise ValueError("field 'widths' must be a list of at least two sizes, got another or none")
+    return tuple(_single("widths", _integer_from(1))(n) for n in value)
+
+
+def _range(value: Any) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if not _lists(value, 2):
+        raise ValueError("field 'range' must be a list of two numbers, got another or none")
+    return check_range([check_single("range", x) for x in value])
+
+
+def _params(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"field 'params' must be a dict, got {type(value).__name__}")
+    params = {
+        check_string("params", check_single("params", word)): check_single("params", x) for word, x in value.items()
+    }
+    # Bounds may be infinite; no parameter is NaN, and None is one.
+    return {word: _SPELLED[x] if isinstance(x, str) and x in _SPELLED else x for word, x in params.items()}
+
+
+# What a result records that is no figure, each with its rule.
+RECORDED: dict[str, Callable[[Any], Any]] = {
+    "widths": _widths,
+    "range": _range,
+    "params": _params,
+    **{field: _single(field, check_string) for field in ("scheme", "activation", "reason")},
+    **{field: _single(field, check_flag) for field in ("backward", "residual")},
+    **{field: _single(field, _integer_from(1)) for field in ("batch", "bins")},
+    **{field: _single(field, _integer_from(1), none=True) for field in ("conv", "image")},
+    **{field: _single(field, _finite_from(0.0)) for field in ("sigma_b", "seconds")},
+    "seed": _single("seed", _integer_from(0)),
+    "bias": _single("bias", _bias),
+    "inputs": _single("inputs", _one_of("N(0, 1)", "given")),
+    "dtype": _single("dtype", lambda _, value: check_dtype(value)),
+    "branch_scale": _single("branch_scale", check_finite),
+    "normalize": _single("normalize", lambda _, value: check_normalize(value)),
+    "input_correlation": _single(
+        "input_correlation", lambda field, c: check_finite(field, c, minimum=-1, maximum=1), none=True
+    ),
+    "input_q": _single("input_q", _mean_square),
+    "verdict": _single("verdict", _one_of(*VERDICTS)),
+}
