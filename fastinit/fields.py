@@ -24,15 +24,15 @@ _ANY = (-np.inf, np.inf)
 
 
 def read_json(content: bytes) -> Any:
-    """Return what JSON in UTF-8 says; whatever else the bytes are, a ValueError says."""
+    """Return what JSON in UTF-8 says, or raise a ValueError that says what the bytes are instead."""
     try:
         return json.loads(content.decode(), parse_int=_integer, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"no UTF-8: {error.reason} at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error.msg}, character {error.pos}") from None
-    except ValueError as error:
-        raise ValueError(f"no JSON in UTF-8: {error}") from None
 
 
 def _integer(digits: str) -> int:

@@ -107,7 +107,7 @@ def _panel(axes: Any, sweep: SweepResult, x: str, y: str, grid: tuple[Any, Any],
     values, chi = grid
     mesh = axes.pcolormesh(values, norm=limits, cmap="cividis")
     columns, rows = np.arange(values.shape[1]) + 0.5, np.arange(values.shape[0]) + 0.5
-    if min(chi.shape) > 1 and np.nanmin(chi) < 1 < np.nanmax(chi):
+    if min(chi.shape) > 1 and (chi < 1).any() and (chi > 1).any():
         lines = axes.contour(columns, rows, chi, levels=[1.0], colors="white", linewidths=1.6)
         # The brightest colours hide what is white.
         lines.set_path_effects([withStroke(linewidth=3, foreground=INK)])

@@ -169,7 +169,7 @@ def _ends(panels: Any, result: "ProbeResult") -> None:
         if result.inputs != "given":
             likeness.plot(predicted.correlation, color=INK, lw=1, ls=":", label="infinite width")
     likeness.plot(result.correlation, label="measured", **_style(5, result.depth))
-    likeness.set_ylim(min(-0.05, 1.1 * np.nanmin([0.0, *result.correlation])), 1.05)
+    likeness.set_ylim(min(-0.05, 1.1 * max(-1.0, np.nanmin([0.0, *result.correlation]))), 1.05)
     _signal(backward, result.gradient_std, "dL/dz", 1)
     _signal(backward, result.weight_gradient_std, "dL/dW", 3)
     for axes, title in ((forward, "signal, std"), (backward, "gradient, std"), (likeness, "correlation of two inputs")):
@@ -255,7 +255,8 @@ def _words(result: "ProbeResult", layer: int) -> str:
 
 
 def _heading(figure: Any, result: "ProbeResult") -> None:
-    figure.suptitle(f"{result.title}: {result.verdict}", fontsize=12, color=INK, x=0.01, ha="left", weight="bold")
+    place = {"x": 0.01, "ha": "left", "parse_math": False}  # the words may be a file's
+    figure.suptitle(f"{result.title}: {result.verdict}", fontsize=12, color=INK, weight="bold", **place)
 
 
 def _style(index: int, depth: int) -> dict[str, Any]:
@@ -272,8 +273,8 @@ def _log_axes(*panels: "Axes") -> None:
     low, high = (values.min(), values.max()) if values.size else (0.1, 10.0)
     margin = max(10 / np.sqrt(high / low), 1.5)
     for axes in panels:
+        axes.set_ylim(low / margin, high * margin)  # first: Matplotlib's own limits overflow near the largest float
         axes.set_yscale("log")
-        axes.set_ylim(low / margin, high * margin)
         _layer_axis(axes)
 
 

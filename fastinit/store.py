@@ -140,8 +140,9 @@ class Store:
 
     def _may_begin_with(self, line: bytes, known: bool) -> bool:
         """Say whether a kill in the middle of one of this sweep's lines leaves that."""
-        beginnings = _BEGINNINGS if known else (self._header,)
-        return any(line[: len(begin)] == begin[: len(line)] for begin in beginnings)
+        if not known:
+            return line.startswith(_BEGINNINGS[0]) and self._header.startswith(line)
+        return any(line[: len(begin)] == begin[: len(line)] for begin in _BEGINNINGS)
 
 
 def _told(path: str, odd: Mapping[int, str]) -> str:
@@ -149,9 +150,8 @@ def _told(path: str, odd: Mapping[int, str]) -> str:
     if not odd:
         return ""
     words = [f"line {number} ({reason[:200]})" for number, reason in odd.items()]
-    named = ", ".join(words[:_MOST_NAMED]) + (
-        f" and {len(words) - _MOST_NAMED} more" if len(words) > _MOST_NAMED else ""
-    )
+    more = [f"and {len(words) - _MOST_NAMED} more"] if len(words) > _MOST_NAMED else []
+    named = ", ".join(words[:_MOST_NAMED] + more)
     return f"{path!r} has lines that do not belong; they are skipped, and what is missing is computed again: {named}"
 
 

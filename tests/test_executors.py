@@ -111,25 +111,32 @@ def test_example(tmp_path, name, command):
 
 # A pool whose workers take their time, and fail at one point or never.
 POOL = """
-import multiprocessing, sys, time
+import multiprocessing, os, signal, sys, time
 from concurrent.futures import ProcessPoolExecutor
-from fastinit.sweep import Job, sweep
+from fastinit.sweep import Job, SweepError, sweep
 
-def begin(bad):
+def begin(bad, how):
     run = Job.run
     def slowly(self):
         time.sleep(0.15)
-        if self.networks[0].seed == bad:
+        if self.networks[0].seed == bad and how == "raises":
             raise MemoryError("none left")
+        if self.networks[0].seed == bad:
+            os.kill(os.getpid(), signal.SIGKILL)
         return run(self)
     Job.run = slowly
 
 if __name__ == "__main__":
     spawn = multiprocessing.get_context("spawn")
-    path, bad, count = sys.argv[1], *map(int, sys.argv[2:])
-    with ProcessPoolExecutor(2, mp_context=spawn, initializer=begin, initargs=(bad,)) as executor:
-        swept = sweep(executor=executor, store=path, depth=1, width=4, batch=3, seed=range(count))
-        print(len(swept), swept.complete, swept)
+    path, bad, count, how, on_error = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]
+    with ProcessPoolExecutor(2, mp_context=spawn, initializer=begin, initargs=(bad, how)) as executor:
+        try:
+            grid = {"depth": 1, "width": 4, "batch": 3, "seed": range(count)}
+            swept = sweep(executor=executor, store=path, on_error=on_error, **grid)
+        except SweepError as error:
+            swept = error.result
+            print(error, file=sys.stderr)
+        print(len(swept), swept.complete, swept, *swept.errors, sep="|")
 """
 
 
@@ -152,12 +159,40 @@ def resumed(tmp_path, count):
         assert without_time(result.to_dict()) == without_time(fi.probe(**point).to_dict())
 
 
+def swept(tmp_path, pool, how, on_error):
+    """Sweep twelve points of which the sixth fails; return how many are done, which failed, and what is said."""
+    done = subprocess.run([*pool, "5", "12", how, on_error], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    count, complete, name, *errors = done.stdout.strip().split("|")
+    assert complete == "False"
+    assert name == f"SweepResult(seed 12: {count} of 12 points, {len(errors)} errors)"
+    assert (tmp_path / "sweep.jsonl").read_bytes().count(b"\n") == int(count) + 1
+    return int(count), list(map(int, errors)), done.stderr
+
+
 def test_an_error_in_a_worker_keeps_what_is_done(tmp_path, pool):
-    done = subprocess.run([*pool, "5", "12"], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 1
-    assert "MemoryError: none left" in done.stderr
-    lines = (tmp_path / "sweep.jsonl").read_bytes().count(b"\n") - 1
-    assert 1 <= lines < 12
+    count, errors, said = swept(tmp_path, pool, "raises", "raise")
+    assert 1 <= count < 11
+    assert errors == [5]
+    assert "point 5 (seed=5) failed: MemoryError: none left" in said
+    resumed(tmp_path, 12)
+
+
+def test_a_sweep_can_go_on_after_an_error_in_a_worker(tmp_path, pool):
+    count, errors, said = swept(tmp_path, pool, "raises", "skip")
+    assert (count, errors) == (11, [5])
+    assert said == ""
+    resumed(tmp_path, 12)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_killed_worker_keeps_what_is_done(tmp_path, pool, on_error):
+    count, errors, said = swept(tmp_path, pool, "is killed", on_error)
+    assert 1 <= count < 12
+    assert 5 in errors
+    assert count + len(errors) == 12  # of none that is missing it is not said why
+    assert ("BrokenProcessPool" in said) == (on_error == "raise")
     resumed(tmp_path, 12)
 
 
@@ -165,7 +200,11 @@ def test_an_error_in_a_worker_keeps_what_is_done(tmp_path, pool):
 def test_ctrl_c_keeps_what_is_done(tmp_path, pool):
     path = tmp_path / "sweep.jsonl"
     child = subprocess.Popen(
-        [*pool, "-1", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*pool, "-1", "60", "raises", "raise"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
         deadline = time.monotonic() + 60
@@ -178,6 +217,6 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, pool):
         child.communicate()
     lines = path.read_bytes().count(b"\n") - 1
     assert 4 <= lines < 60, error
-    assert output.split()[:2] == [str(lines), "False"], error
+    assert output.split("|")[:2] == [str(lines), "False"], error
     assert f"{lines} of 60 points" in output
     resumed(tmp_path, 60)

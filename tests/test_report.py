@@ -1,5 +1,6 @@
 """Tables: the numbers they show, with Rich and without it."""
 
+import os
 import subprocess
 import sys
 
@@ -110,3 +111,58 @@ def test_a_missing_package_is_named():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == 'this needs pandas; install it with: pip install "fastinit-kernels[data]"'
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])
+def test_tables_and_results_print_in_any_encoding(encoding):
+    code = """
+import numba
+import fastinit as fi
+from fastinit.report import Table, summary_table
+
+@numba.njit
+def höchstens(z):
+    return min(z, 1.0)
+
+result = fi.probe(activation=höchstens, depth=2, width=6, batch=4)
+print(result, [result], result.table(), summary_table([("N(0, 0.01²)", result)]))
+print(Table("·", ("→", "n"), (("±", "1"), ("×…", "100")), note="←", left=frozenset({"→"})))
+print(fi.recommend(depth=2, width=6, batch=4), fi.sweep(depth=1, width=6, batch=4), fi.get_scheme("he_normal"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", code],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    text = done.stdout.decode(encoding)
+    assert ("höchstens" in text) != (encoding == "ascii")
+    assert ("h\\xf6chstens" in text) == (encoding == "ascii")
+    head = {"utf-8": "→     n\n", "ascii": "->      n\n"}.get(encoding, "->  ")
+    assert head in text
+    assert ("±" in text) == (encoding != "ascii")
+
+
+@pytest.mark.parametrize(
+    "words", [["schemes"], ["probe", "--depth", "2", "--width", "8"], ["--help"], ["probe", "--help"]]
+)
+@pytest.mark.parametrize(
+    "locale", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}]
+)
+def test_the_command_line_prints_in_ascii(words, locale):
+    code = "from fastinit.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, env={**os.environ, **locale})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
+    assert "\\x" not in done.stdout.decode()
+    assert words != ["schemes"] or b"N(mean, std^2)" in done.stdout
+
+
+def test_the_command_line_prints_what_no_encoding_has(tmp_path):
+    code = "import sys; from fastinit.cli import main; main(sys.argv[1:])"
+    name = tmp_path / "a\udcff.json"  # a byte that is no UTF-8
+    words = ["probe", "--depth", "2", "--width", "8", "--save", str(name)]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.endswith(b"a\\udcff.json\n")
+    assert name.exists()

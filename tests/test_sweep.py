@@ -6,6 +6,8 @@ import multiprocessing
 import pickle
 import sys
 import threading
+import time
+import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numba
@@ -16,6 +18,8 @@ from sweeps import GRID, figures
 import fastinit as fi
 from fastinit.result import FIGURES
 from fastinit.sweep import Job, sweep
+
+SWEEP = sys.modules["fastinit.sweep"]  # fi.sweep is the function
 
 
 def singles(grid):
@@ -170,7 +174,7 @@ def test_points_that_share_a_prefix_are_computed_once(monkeypatch):
 
 
 def test_large_networks_run_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(sys.modules["fastinit.sweep"], "LARGE", 100)  # fi.sweep is the function
+    monkeypatch.setattr(SWEEP, "LARGE", 100)
     threads = set()
     run = Job.run
     monkeypatch.setattr(Job, "run", lambda self: threads.add(threading.current_thread().name) or run(self))
@@ -278,6 +282,127 @@ def test_an_interrupted_sweep_returns_what_is_done():
     frame = swept.to_pandas()
     assert len(frame) == len(swept)
     assert int(np.isfinite(swept.to_xarray()["std"].values).sum()) == len(swept)
+
+
+# The second network asks for 11 TiB.
+TOO_LARGE = {"depth": 1, "width": [6, 10**7], "batch": 10**5, "seed": [0, 1]}
+
+
+def test_a_point_that_fails_names_itself_and_loses_no_other():
+    with pytest.raises(
+        fi.SweepError, match=r"^point 2 \(width=10000000, seed=0\) failed: MemoryError: .*; 2 of 4 "
+    ) as caught:
+        sweep(**TOO_LARGE)
+    swept = caught.value.result
+    assert isinstance(caught.value.__cause__, MemoryError)
+    assert swept.results[2:] == (None, None)
+    assert swept.errors == {2: caught.value.__cause__}
+    assert repr(swept) == "SweepResult(width 2 x seed 2: 2 of 4 points, 1 errors)"
+    for point, result in swept:
+        assert figures(result) == figures(fi.probe(**point))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    assert len(again.result) == 2
+
+
+def test_on_error_says_whether_to_go_on(monkeypatch):
+    stopped = sweep(on_error="stop", **TOO_LARGE)
+    assert (len(stopped), list(stopped.errors)) == (2, [2])
+    skipped = sweep(on_error="skip", **{**TOO_LARGE, "width": [10**7, 6]})
+    assert (len(skipped), list(skipped.errors)) == (2, [0, 1])
+    assert skipped.results[:2] == (None, None)
+    with pytest.raises(ValueError, match="argument 'on_error' must be one of raise, skip, stop, got 'ignore'"):
+        sweep(on_error="ignore", **TOO_LARGE)
+
+
+def test_a_network_that_is_too_deep_takes_no_other_with_it(monkeypatch):
+    measure, together = SWEEP.measure, SWEEP.measure_depths
+
+    def within(network):
+        if network.depth > 3:
+            raise MemoryError("too deep")
+        return measure(network)
+
+    monkeypatch.setattr(SWEEP, "measure", within)
+    monkeypatch.setattr(SWEEP, "measure_depths", lambda networks: [within(n) for n in networks] and together(networks))
+    swept = sweep(depth=[1, 5, 3], width=8, batch=6, seed=[0, 1], on_error="skip")
+    assert [(p["depth"], p["seed"]) for p, _ in swept] == [(1, 0), (1, 1), (3, 0), (3, 1)]
+    assert {index: str(error) for index, error in swept.errors.items()} == {2: "too deep", 3: "too deep"}
+    monkeypatch.undo()
+    for point, result in swept:
+        assert figures(result) == figures(fi.probe(**point))
+
+
+def test_points_under_way_when_another_fails_are_kept(tmp_path, monkeypatch):
+    path, run, under_way = tmp_path / "sweep.jsonl", Job.run, threading.Event()
+
+    def one_fails(self):
+        (seed,) = {network.seed for network in self.networks}
+        if seed == 1:
+            under_way.wait(10)
+            raise RuntimeError("no luck")
+        under_way.set()
+        time.sleep(0.5)
+        return run(self)
+
+    monkeypatch.setattr(Job, "run", one_fails)
+    with (
+        ThreadPoolExecutor(2) as pool,
+        pytest.raises(fi.SweepError, match=r"point 1 \(seed=1\) failed.*: no luck") as caught,
+    ):
+        sweep(executor=pool, store=path, depth=1, width=4, batch=3, seed=range(8))
+    swept = caught.value.result
+    assert swept.results[0] is not None
+    assert 1 <= len(swept) < 7
+    assert path.read_bytes().count(b"\n") == len(swept) + 1
+
+
+def test_a_pool_that_takes_no_job_is_told():
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    swept = sweep(executor=pool, depth=1, width=4, batch=3, seed=range(3), on_error="skip")
+    assert len(swept) == 0
+    assert [str(error) for error in swept.errors.values()] == ["cannot schedule new futures after shutdown"] * 3
+
+
+def test_an_error_keeps_no_arrays_of_the_point_that_failed(monkeypatch):
+    class Large:
+        pass
+
+    def fail(network):
+        large = Large()
+        kept.append(weakref.ref(large))
+        raise MemoryError
+
+    kept = []
+    monkeypatch.setattr(SWEEP, "measure", fail)
+    swept = sweep(depth=1, width=4, batch=3, on_error="skip")
+    assert len(swept.errors) == len(kept) == 1
+    assert kept[0]() is None
+
+
+def test_tables_and_pictures_of_what_is_there(tmp_path, monkeypatch):
+    run = Job.run
+    grid = {"sigma_w": [0.5, 1.0, 2.0], "depth": [2, 3, 4], "branch_scale": "1/sqrt(depth)", "residual": True}
+
+    def no_deeper_than(depth):
+        return lambda self: 1 / 0 if self.networks[0].depth > depth else run(self)
+
+    for deepest, count in ((3, 6), (2, 3), (0, 0)):
+        monkeypatch.setattr(Job, "run", no_deeper_than(deepest))
+        swept = sweep(**grid, width=4, batch=3, on_error="skip")
+        assert (len(swept), len(swept.errors)) == (count, 9 - count)
+        assert len(swept.to_pandas()) == sum(result.depth for _, result in swept)
+        assert int((swept.to_xarray()["verdict"] != "").sum()) == count
+        swept.plot(tmp_path / "a.png")
+        assert (tmp_path / "a.png").stat().st_size > 3000
+
+
+def test_without_rich_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    with pytest.raises(ImportError, match="rich"):
+        sweep(progress=True, store=tmp_path / "sweep.jsonl", depth=1, width=4, batch=3)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_shows_on_stderr(capsys):

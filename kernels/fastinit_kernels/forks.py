@@ -12,7 +12,7 @@ The last to register is the first whose locks are taken at a fork. Python's modu
 because our locks have to be taken before theirs: Numba logs while it compiles.
 """
 
-import concurrent.futures.thread
+import concurrent.futures.thread  # noqa: F401
 import logging  # noqa: F401
 import os
 import sys

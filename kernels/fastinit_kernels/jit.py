@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-import numpy.ma  # noqa: F401 - at the first array Numba would, while another thread may fork
+import numpy.ma  # Numba would at the first array, while another thread may fork
 from numba import _dynfunc, types
 from numba._dispatcher import compute_fingerprint
 from numba.core.codegen import JITCodeLibrary
