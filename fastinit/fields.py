@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import check_dtype, check_flag, check_normalize, check_range
-from .errors import check_finite, check_integer, check_string, unknown
+from .arguments import check_flag, check_normalize, check_range
+from .dtypes import check_dtype
+from .errors import check_finite, check_integer, check_string, shown, unknown
 from .verdict import VERDICTS
 
 Array = NDArray[Any]
@@ -52,7 +53,7 @@ def check_single(field: str, value: Any) -> Any:
     if isinstance(value, int) and value.bit_length() > 64:
         raise ValueError(f"field '{field}' must be within 64 bits, got an integer of {value.bit_length()}")
     if isinstance(value, str) and not value.isprintable():
-        raise ValueError(f"field '{field}' must be printable, got {value[:80]!r}")
+        raise ValueError(f"field '{field}' must be printable, got {shown(value)}")
     return value
 
 
@@ -97,16 +98,16 @@ def _number(field: str, value: Any) -> float:
     if value in _SPELLED:
         return _SPELLED[value]
     if isinstance(value, bool | str):
-        raise TypeError(f"field '{field}' must hold numbers, got {value!r}")
+        raise TypeError(f"field '{field}' must hold numbers, got {shown(value)}")
     return float(value)
 
 
 def _count(field: str, value: Any) -> int:
     check_single(field, value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"field '{field}' must hold integers, got {value!r}")
+        raise TypeError(f"field '{field}' must hold integers, got {shown(value)}")
     if value.bit_length() > 63:
-        raise ValueError(f"field '{field}' must hold integers below 2**63, got {value}")
+        raise ValueError(f"field '{field}' must hold integers below 2**63, got {shown(value)}")
     return value
 
 

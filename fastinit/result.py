@@ -3,14 +3,14 @@
 import json
 import os
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import shown
 from .fields import LARGEST, RECORDED, check_counts, check_numbers, read_json
-from .files import replacing
+from .files import path_name, replacing
 from .report import layer_table, needs, writable
 
 if TYPE_CHECKING:
@@ -226,10 +226,9 @@ class ProbeResult:
         if not isinstance(values, dict):
             raise TypeError(f"argument 'values' must be a dict, got {type(values).__name__}")
         if values.keys() != known:
-            odd = sorted(repr(name)[:80] for name in values.keys() ^ known)
-            raise ValueError(
-                f"argument 'values' must have the fields of a ProbeResult, got {', '.join(odd)} missing or unknown"
-            )
+            unknown, missing = values.keys() - known, known - values.keys()
+            names = shown([*sorted(map(str, unknown)), *sorted(missing)])
+            raise ValueError(f"argument 'values' must have the fields of a ProbeResult, got {names} unknown or missing")
         restored = {name: rule(values[name]) for name, rule in RECORDED.items()}
         units, rows = restored["widths"][1:], restored["batch"] * (restored["image"] or 1) ** 2
         bins, depth = restored["bins"], len(units)
@@ -260,11 +259,13 @@ class ProbeResult:
         ValueError, TypeError
             The file is no result, or has a field that no probe can have found; names the file and the field.
         """
-        content = Path(path).read_bytes()
+        name = path_name(path)
+        with open(name, "rb") as file:
+            content = file.read()
         try:
             return cls.from_dict(read_json(content))
         except (ValueError, TypeError) as error:
-            raise type(error)(f"file {os.fspath(path)!r} must be a saved ProbeResult: {error}") from None
+            raise type(error)(f"file {name!r} must be a saved ProbeResult: {error}") from None
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw the layers' histograms and the signal against depth into a PNG, SVG or PDF file.

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from .errors import shown
+
 try:
     import fcntl
 except ImportError:  # not on Windows
@@ -37,14 +39,14 @@ class SharedFile:
 
     def __init__(self, argument: str, path: object) -> None:
         if not isinstance(path, str | bytes | os.PathLike):
-            raise TypeError(f"argument '{argument}' must be the path of a file, got {path!r}")
+            raise TypeError(f"argument '{argument}' must be the path of a file, got {shown(path)}")
         try:
             self.path = os.path.abspath(os.fsdecode(path))
             mode = os.stat(self.path).st_mode
         except FileNotFoundError:
             return
         except ValueError:  # a NUL, or what the file system's encoding lacks
-            raise ValueError(f"argument '{argument}' must be the path of a file, got {path!r}") from None
+            raise ValueError(f"argument '{argument}' must be the path of a file, got {shown(path)}") from None
         if not stat.S_ISREG(mode):
             what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
             raise ValueError(f"argument '{argument}' must be the path of a file, got {self.path!r}, which is {what}")

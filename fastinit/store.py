@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .activations import get_activation, is_function
+from .errors import shown
 from .fields import read_json
 from .result import ProbeResult, plain
 from .shared import OpenFile, SharedFile
@@ -135,7 +136,7 @@ class Store:
         if version != FORMAT:
             return f"written in format {version}, not {FORMAT}"
         names = sorted(name for name in {*grid, *self._grid} if _line(grid.get(name)) != _line(self._grid.get(name)))
-        words = ", ".join(name if name.isidentifier() else repr(name[:80]) for name in names[:_MOST_NAMED])
+        words = ", ".join(name if name.isidentifier() else shown(name) for name in names[:_MOST_NAMED])
         return f"written with other values of {words}" if names else ""
 
     def _may_begin_with(self, line: bytes, known: bool) -> bool:

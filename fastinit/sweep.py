@@ -15,7 +15,7 @@ import numpy as np
 from fastinit_kernels.forks import whole
 
 from .activations import get_activation, is_function
-from .errors import unknown
+from .errors import shown, unknown
 from .measure import measure, measure_depths
 from .network import Network, check_argument, resolve
 from .report import needs
@@ -99,9 +99,9 @@ def sweep(
     """
     axes = {name: _values(name, value) for name, value in grid.items()}
     if not isinstance(progress, bool):
-        raise TypeError(f"argument 'progress' must be True or False, got {progress!r}")
+        raise TypeError(f"argument 'progress' must be True or False, got {shown(progress)}")
     if executor is not None and not hasattr(executor, "submit"):
-        raise TypeError(f"argument 'executor' must be an executor of concurrent.futures, got {executor!r}")
+        raise TypeError(f"argument 'executor' must be an executor of concurrent.futures, got {shown(executor)}")
     if on_error not in _ON_ERROR:
         raise unknown("on_error", on_error, _ON_ERROR)
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -256,7 +256,7 @@ class SweepError(RuntimeError):
         """Return the error that names the first point that failed."""
         index, cause = next(iter(swept.errors.items()))
         several = {name: label(swept.points[index][name]) for name, values in swept.grid.items() if len(values) > 1}
-        words = ", ".join(f"{name}={value!r}" for name, value in several.items())
+        words = ", ".join(f"{name}={shown(value)}" for name, value in several.items())
         others = len(swept.errors) - 1
         error = cls(
             f"point {index}{f' ({words})' if words else ''}{f' and {others} more' if others else ''} failed: "
@@ -442,18 +442,33 @@ def _values(name: str, value: Any) -> list[Any]:
     if name == "scheme":
         values = [as_scheme(value) for value in values]
     if not values:
-        raise ValueError(f"argument '{name}' must hold at least one value, got {value!r}")
+        raise ValueError(f"argument '{name}' must hold at least one value, got {shown(value)}")
     # Results, tables and stores tell functions apart by their names.
-    shown = [repr(label(v) if name == "activation" else v) for v in values]
-    if name not in _SEQUENCES and len(set(shown)) < len(values):
-        raise ValueError(f"argument '{name}' must not repeat a value, got {value!r}")
+    keys = {_key(label(v) if name == "activation" else v) for v in values}
+    if name not in _SEQUENCES and len(keys) < len(values):
+        raise ValueError(f"argument '{name}' must not repeat a value, got {shown(value)}")
     return values
+
+
+def _key(value: Any) -> Any:
+    """Return what tells a value from others."""
+    try:
+        return repr(value)
+    except Exception:  # nested too deeply, or of thousands of digits: refused, with a name, by its own rule
+        return id(value)
 
 
 def _is_single(name: str, value: Any) -> bool:
     """Say whether a sequence is one value: widths of numbers, a pair of limits, a list of 2-d arrays."""
-    depth = np.ndim(value[0]) if not isinstance(value[0], list | tuple) else 1 + max(map(np.ndim, value[0]), default=0)
+    depth = _ndim(value[0]) if not isinstance(value[0], list | tuple) else 1 + max(map(_ndim, value[0]), default=0)
     return depth < {"widths": 1, "range": 1, "inputs": 2, "weights": 3}[name]
+
+
+def _ndim(value: Any) -> int:
+    try:
+        return np.ndim(value)
+    except (ValueError, TypeError):  # ragged: refused, with a name, where its shape matters
+        return 1
 
 
 @contextmanager
