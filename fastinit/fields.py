@@ -59,7 +59,11 @@ def check_single(field: str, value: Any) -> Any:
 
 def check_numbers(field: str, value: Any, shape: tuple[int, ...], limits: tuple[float, float] = _ANY) -> Array:
     """Return floats within limits, or NaN."""
-    array = np.array(_each(field, value, shape, _number), np.float64).reshape(shape)
+    rows = _rows(field, value, shape)
+    for row in rows:
+        if {*map(type, row)} != {float}:
+            row[:] = [_number(field, element) for element in row]
+    array = np.array(rows).reshape(shape)
     low, high = limits
     outside = array[(array < low) | (array > high)]
     if outside.size:
@@ -68,23 +72,26 @@ def check_numbers(field: str, value: Any, shape: tuple[int, ...], limits: tuple[
 
 
 def check_counts(field: str, value: Any, shape: tuple[int, ...], most: Sequence[int]) -> Array:
-    """Return counts, in row i of at most `most[i]` things."""
-    array = np.array(_each(field, value, shape, _count), np.int64).reshape(shape)
-    for row, limit in zip(array.reshape(len(most), -1), most, strict=True):
-        if row.min() < 0 or row.max() > limit:
-            bad = row.min() if row.min() < 0 else row.max()
-            raise ValueError(f"field '{field}' must hold integers in [0, {limit}], got {bad}")
+    """Return counts, in layer l of at most `most[l]` things."""
+    rows = _rows(field, value, shape)
+    for row in rows:
+        for element in (min(row), max(row)) if {*map(type, row)} == {int} else row:
+            _check_count(field, element)
+    array = np.array(rows, np.int64).reshape(shape)
+    for layer, limit in zip(array, most, strict=True):
+        if layer.max() > limit:
+            raise ValueError(f"field '{field}' must hold integers in [0, {limit}], got {layer.max()}")
     return array
 
 
-def _each(field: str, value: Any, shape: tuple[int, ...], read: Callable[[str, Any], Any]) -> list[Any]:
-    """Return every element, read, of lists that have the shape."""
+def _rows(field: str, value: Any, shape: tuple[int, ...]) -> list[list[Any]]:
+    """Return lists of that shape; what has one dimension is one row."""
     values = value.tolist() if isinstance(value, np.ndarray) else value
     rows = values if len(shape) == 2 else [values]
     count, length = shape if len(shape) == 2 else (1, *shape)
     if not _lists(rows, count) or not all(_lists(row, length) for row in rows):
         raise ValueError(f"field '{field}' must be a list of shape {shape}, got another or none")
-    return [read(field, element) for row in rows for element in row]
+    return [list(row) for row in rows]
 
 
 def _lists(value: Any, length: int) -> bool:
@@ -92,8 +99,6 @@ def _lists(value: Any, length: int) -> bool:
 
 
 def _number(field: str, value: Any) -> float:
-    if isinstance(value, float):
-        return value
     check_single(field, value)
     if value in _SPELLED:
         return _SPELLED[value]
@@ -102,13 +107,12 @@ def _number(field: str, value: Any) -> float:
     return float(value)
 
 
-def _count(field: str, value: Any) -> int:
+def _check_count(field: str, value: Any) -> None:
     check_single(field, value)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int:
         raise TypeError(f"field '{field}' must hold integers, got {shown(value)}")
-    if value.bit_length() > 63:
-        raise ValueError(f"field '{field}' must hold integers below 2**63, got {shown(value)}")
-    return value
+    if not 0 <= value < 1 << 63:
+        raise ValueError(f"field '{field}' must hold integers in [0, 2**63), got {value}")
 
 
 def _single(field: str, rule: Callable[[str, Any], Any], *, none: bool = False) -> Callable[[Any], Any]:
