@@ -1,14 +1,17 @@
 """Sweeps: the figures of single probes, whatever computes them."""
 
 import concurrent.futures
+import json
 import math
 import multiprocessing
 import pickle
+import re
 import sys
 import threading
 import time
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -403,6 +406,18 @@ def test_without_rich_nothing_is_begun(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match="rich"):
         sweep(progress=True, store=tmp_path / "sweep.jsonl", depth=1, width=4, batch=3)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_on_sweeps(tmp_path, monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(program, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["std.png", "sweep.jsonl"]
+    header, first, *rest = map(json.loads, (tmp_path / "sweep.jsonl").read_text().splitlines())
+    assert list(header) == re.findall(r'"(fastinit_sweep|grid)": ', page)
+    assert list(first) == re.findall(r'"(point|result|check)": ', page)
+    assert len(rest) == 59
 
 
 def test_progress_shows_on_stderr(capsys):
