@@ -18,8 +18,8 @@ from .result import ProbeResult as ProbeResult
 from .schemes import Scheme as Scheme
 from .schemes import get_scheme as get_scheme
 from .schemes import schemes as schemes
-from .sweep import SweepError as SweepError
-from .sweep import SweepResult as SweepResult
 from .sweep import sweep as sweep
+from .swept import SweepError as SweepError
+from .swept import SweepResult as SweepResult
 
 __version__ = "0.1.0"

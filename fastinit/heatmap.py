@@ -12,10 +12,10 @@ from .errors import check_integer, unknown
 from .plots import GREY, INK, new_figure, plain_frame, save
 from .report import number
 from .result import FIGURES
-from .sweep import label
+from .swept import label
 
 if TYPE_CHECKING:
-    from .sweep import SweepResult
+    from .swept import SweepResult
 
 _MOST_PANELS = 12
 _LOGARITHMIC = ("std", "q", "preactivation_std", "gradient_std", "weight_gradient_std", "chi", "weight_std")

@@ -3,9 +3,11 @@
 import json
 import os
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastinit_kernels.forks import whole
 from numpy.typing import NDArray
 
 from .errors import shown
@@ -28,12 +30,17 @@ FIGURES = (
     "weight_distinct", "underflow", "overflow",
 )  # fmt: skip
 COUNTS = ("nonfinite", "distinct", "weight_nonfinite", "weight_distinct", "underflow", "overflow", "histogram")
+# Of units; the other counts are of activations, and one is of weights.
+_UNITS = ("distinct", "weight_distinct")
+_SHARES = ("saturated", "zero", "dead", "gradient_zero")
+_SIZES = (
+    "std", "preactivation_std", "q", "gradient_std", "gradient_max", "gradient_nonfinite", "weight_gradient_std",
+    "updated_distinct", "chi", "weight_std",
+)  # fmt: skip
 # Between which limits a figure is, where it has any.
 _LIMITS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("saturated", "zero", "dead", "gradient_zero"), (0, 1)),
-    **dict.fromkeys(
-        ("std", "preactivation_std", "q", "gradient_std", "weight_gradient_std", "weight_std"), (0, np.inf)
-    ),
+    **dict.fromkeys(_SHARES, (0, 1)),
+    **dict.fromkeys(_SIZES, (0, np.inf)),
     "bin_edges": (-LARGEST, LARGEST),
 }
 
@@ -230,13 +237,18 @@ class ProbeResult:
             names = shown([*sorted(map(str, unknown)), *sorted(missing)])
             raise ValueError(f"argument 'values' must have the fields of a ProbeResult, got {names} unknown or missing")
         restored = {name: rule(values[name]) for name, rule in RECORDED.items()}
-        units, rows = restored["widths"][1:], restored["batch"] * (restored["image"] or 1) ** 2
-        bins, depth = restored["bins"], len(units)
-        for name in (*FIGURES, "histogram", "bin_edges"):
-            shape = (depth, bins + (name == "bin_edges")) if name in ("histogram", "bin_edges") else (depth,)
+        widths, bins = restored["widths"], restored["bins"]
+        rows, field = restored["batch"] * (restored["image"] or 1) ** 2, (restored["conv"] or 1) ** 2
+        most = {
+            **{name: [rows * n for n in widths[1:]] for name in COUNTS},
+            **{name: widths[1:] for name in _UNITS},
+            "weight_nonfinite": [field * n * m for n, m in pairwise(widths)],
+        }
+        further = {"histogram": (bins,), "bin_edges": (bins + 1,)}
+        for name in (*FIGURES, *further):
+            shape = (len(widths) - 1, *further.get(name, ()))
             if name in COUNTS:
-                most = units if name == "distinct" else [rows * n for n in units]
-                restored[name] = check_counts(name, values[name], shape, most)
+                restored[name] = check_counts(name, values[name], shape, most[name])
             else:
                 restored[name] = check_numbers(name, values[name], shape, _LIMITS.get(name, (-np.inf, np.inf)))
         edges = restored["bin_edges"]
@@ -277,7 +289,8 @@ class ProbeResult:
         ImportError
             Matplotlib is not installed.
         """
-        from .plots import plot_probe
+        with whole:
+            from .plots import plot_probe
 
         plot_probe(self, path)
 
