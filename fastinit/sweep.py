@@ -15,7 +15,7 @@ import numpy as np
 from fastinit_kernels.forks import whole
 
 from .activations import is_function
-from .errors import shown, unknown
+from .errors import check_string, shown, unknown
 from .measure import measure, measure_depths
 from .network import Network, check_argument, resolve
 from .report import needs
@@ -99,7 +99,7 @@ def sweep(
         raise TypeError(f"argument 'progress' must be True or False, got {shown(progress)}")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"argument 'executor' must be an executor of concurrent.futures, got {shown(executor)}")
-    if on_error not in _ON_ERROR:
+    if check_string("on_error", on_error) not in _ON_ERROR:
         raise unknown("on_error", on_error, _ON_ERROR)
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     networks = [resolve(**point) for point in points]
