@@ -125,6 +125,15 @@ def test_damage_stays_in_its_line(tmp_path, monkeypatch, whole, line, words, pla
     assert path.read_bytes().startswith(b"".join(damaged))
 
 
+@pytest.mark.parametrize("name", sorted(LINES.keys() - {"another header"}))
+def test_a_header_that_lies_spoils_no_point(tmp_path, monkeypatch, whole, name):
+    lines, expected = whole
+    path = tmp_path / "sweep.jsonl"
+    path.write_bytes(b"".join([LINES[name][0] + b"\n", *lines[1:]]))
+    with pytest.warns(RuntimeWarning, match=r"line 1 \("):
+        assert resumed(path, monkeypatch) == ([], expected)
+
+
 def edited(line, change):
     entry = json.loads(line)
     change(entry)
