@@ -167,8 +167,8 @@ def critical_points(
 
     >>> for point in critical_points("gelu", sigma_w=1.405):
     ...     print(f"sigma_b = {point.sigma_b:.4f}, q = {point.q:.3f}, {point.kind}")
-    sigma_b = 0.4358, q = 4.133, attracting
-    sigma_b = 0.9423, q = 70.316, attracting
+    sigma_b = 0.4373, q = 4.163, attracting
+    sigma_b = 0.9383, q = 64.310, attracting
     """
     if sigma_w is not None and sigma_b is not None:
         raise ValueError(f"argument 'sigma_w' must stand alone, without sigma_b, got {sigma_w!r} and {sigma_b!r}")

@@ -176,7 +176,7 @@ def fixed_points(
     >>> for point in fixed_points("silu", sigma_w=1.7):
     ...     print(f"{point.q:.4f} {point.kind}")
     0.0000 attracting
-    0.8447 repelling
+    0.8508 repelling
     """
     layer = make_layer(activation, sigma_w, sigma_b, param)
     return tuple(point_at(layer, q) for q in _resting_variances(layer))
