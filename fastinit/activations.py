@@ -102,7 +102,8 @@ class Activation:
 
     def image(self, z: Array, p: float) -> tuple[float, float]:
         """Return the least and the greatest finite phi(z), as far apart as float32 needs to tell a histogram's bins."""
-        a = self.function(z, p)
+        with np.errstate(over="ignore", invalid="ignore"):
+            a = self.function(z, p)
         a = a[np.abs(a) < 1e37]
         low, high = (float(a.min()), float(a.max())) if a.size else (0.0, 0.0)
         least = 1e-5 * max(-low, high) or 1.0
