@@ -89,7 +89,7 @@ def check_range(limits: Any, bins: int, dtype: str) -> tuple[float, float]:
     if not low < high:
         raise ValueError(rule)
     check_fits("range", max(abs(low), abs(high)), dtype, limits)
-    width, (least, most) = high / bins - low / bins, widths_of_bins(low, high, dtype)
+    width, (least, most) = (0.5 * high - 0.5 * low) / bins * 2.0, widths_of_bins(low, high, dtype)
     if not least <= width <= most:
         raise ValueError(
             f"argument 'range' must make bins that {dtype} can tell apart, there from {least:.3g} to {most:.3g} wide, "

@@ -120,7 +120,7 @@ def edge_of_chaos(
         if repelling or point.kind != "repelling":
             return point
     if points:
-        rule = f"{rule}, and which does not repel (dq'/dq = {points[0].stability.slope:.4g}) unless repelling=True"
+        rule = f"{rule}, and which does not repel (dq'/dq = {points[0].stability.slope:.8g}) unless repelling=True"
     raise ValueError(f"argument '{argument}' must be {rule}, got {value}")
 
 

@@ -75,7 +75,7 @@ def _bins(low: Array, high: Array, exact: Array, real: Any) -> Bins:
     pivot[np.abs(pivot) < np.finfo(real).smallest_normal] = 0  # as the kernels take a subnormal
     below, above = _above(low, real), -_above(-high, real)
     bins = exact.shape[1] - 1
-    unit = (1.0 / (high / bins - low / bins)).astype(real)  # high - low may be no float
+    unit = (0.5 * bins / (0.5 * high - 0.5 * low)).astype(real)  # high - low may be no float
     # So that no number above `low` comes out below bin 0.
     while (lost := (below - pivot) * unit < -first).any():
         unit = np.where(lost, np.nextafter(unit, real(0)), unit)
@@ -99,7 +99,7 @@ def _above(x: NDArray[np.float64], real: Any) -> Array:
     tiny = np.finfo(real).smallest_normal
     least[(least > 0) & (least < tiny)] = tiny
     least[np.abs(least) < tiny] = 0
-    return least
+    return np.asarray(least)
 
 
 def _next(x: Array, towards: Any) -> Array:
@@ -107,4 +107,4 @@ def _next(x: Array, towards: Any) -> Array:
     tiny, real = np.finfo(x.dtype).smallest_normal, x.dtype.type
     step = np.nextafter(x, towards)
     outward = np.copysign(tiny, towards)
-    return np.where(np.abs(step) >= tiny, step, np.where(x == 0, outward, real(0)))
+    return np.asarray(np.where(np.abs(step) >= tiny, step, np.where(x == 0, outward, real(0))))
