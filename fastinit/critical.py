@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from .activations import ActivationLike
 from .errors import check_finite
-from .fixedpoints import POINTS, Stability, stability
+from .fixedpoints import POINTS, Stability, precision, stability
 from .meanfield import Layer, make_layer
-from .roots import AT_REST, zeros
+from .roots import zeros
 
 
 class _Scales(NamedTuple):
@@ -34,10 +34,7 @@ class CriticalPoint(_Scales):
         return CriticalPoint, (self.sigma_w, self.sigma_b, self.q, self.stability)
 
     def __repr__(self) -> str:
-        return (
-            f"CriticalPoint(sigma_w={self.sigma_w!r}, sigma_b={self.sigma_b!r}, q={self.q!r}, kind={self.kind!r}, "
-            f"slope={self.stability.slope!r})"
-        )
+        return f"{super().__repr__()[:-1]}, q={self.q!r}, kind={self.kind!r})"
 
     @property
     def kind(self) -> str:
@@ -181,32 +178,32 @@ def critical_points(
         excess = _excess_of_bias(layer, sigma_b)
     else:
         excess = _excess_of_slope(layer)
-    return tuple(filter(None, (_point(layer, q, sigma_w, sigma_b) for q in _along_the_line(excess))))
+    return tuple(filter(None, (_point(layer, q, sigma_w, sigma_b) for q in _along_the_line(excess, precision(layer)))))
 
 
 def _point(layer: Layer, q: float, sigma_w: float | None = None, sigma_b: float | None = None) -> CriticalPoint | None:
     """Return the point of the line at variance q, if there is one; a scale it was found by keeps its digits."""
-    slope = layer.chi1(q)
+    slope, rounding = layer.chi1(q), precision(layer) * q
     if not slope > 0.0:
         return None
     bias = q - layer.second_moment(q) / slope
-    if not bias >= -AT_REST * q:  # exactly 0 for the piecewise linear ones
+    if not bias >= -rounding:  # exactly 0 for the piecewise linear ones
         return None
     if sigma_w is None:
         sigma_w = 1.0 / math.sqrt(slope)
     if sigma_b is None:
-        sigma_b = math.sqrt(bias) if bias > AT_REST * q else 0.0
+        sigma_b = math.sqrt(bias) if bias > rounding else 0.0
     return CriticalPoint(sigma_w, sigma_b, q, stability(replace(layer, sigma_w=sigma_w, sigma_b=sigma_b), q))
 
 
-def _along_the_line(excess: Callable[[float], float]) -> Iterator[float]:
+def _along_the_line(excess: Callable[[float], float], rest: float) -> Iterator[float]:
     """Yield the variances at which `excess` is zero."""
-    if abs(excess(POINTS[0])) <= AT_REST:
-        if abs(excess(1.0)) <= AT_REST:
+    if abs(excess(POINTS[0])) <= rest:
+        if abs(excess(1.0)) <= rest:
             yield 1.0
             return
         yield 0.0
-    yield from zeros(excess, POINTS)
+    yield from zeros(excess, POINTS, rest=rest)
 
 
 def _excess_of_chi(layer: Layer) -> Callable[[float], float]:

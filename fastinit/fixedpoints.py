@@ -66,6 +66,9 @@ class FixedPoint(_FixedPoint):
     def __reduce__(self) -> Any:
         return FixedPoint, (self.q, self.c, self.chi1, self.stability)
 
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, kind={self.kind!r})"
+
     @property
     def kind(self) -> str:
         """The kind of the point: see `Stability`."""
@@ -227,12 +230,16 @@ def _zeros(layer: Layer, points: list[float]) -> Iterator[float]:
     return zeros(lambda q: _growth(layer, q), points, lambda q: layer.variance_slope(q) - layer.variance(q) / q)
 
 
+def precision(layer: Layer) -> float:
+    """Return to what share slopes are known."""
+    return AT_REST if layer.activation.user is None else _NUMERICAL
+
+
 def stability(layer: Layer, q: float) -> Stability:
     """Return what becomes of variances near the fixed point q."""
     if q == math.inf:
         return Stability("diverging", layer.variance_slope(q), ("below",))
-    slope = layer.variance_slope(q)
-    known = AT_REST if layer.activation.user is None else _NUMERICAL
+    slope, known = layer.variance_slope(q), precision(layer)
     if q == 0.0:
         return _at_zero(layer, slope, known)
     if abs(slope - 1.0) < _NEARLY:

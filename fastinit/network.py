@@ -373,7 +373,8 @@ def _widths(
 def mean_square(law: Law | Array) -> float:
     """Return the mean square of a weight."""
     if isinstance(law, np.ndarray):
-        return _rms(law) ** 2
+        root = _rms(law)
+        return root * root
     if isinstance(law, Constant):
         return law.value * law.value
     mean = law.low / 2 + law.high / 2 if isinstance(law, Uniform) else getattr(law, "mean", 0.0)

@@ -47,8 +47,10 @@ def root(f: Function, a: float, b: float) -> float:
     return a if abs(fa) < abs(fb) else b
 
 
-def zeros(f: Function, points: Sequence[float], turning: Function | None = None) -> Iterator[float]:
-    """Yield the zeros of f along `points`, which rise or fall, in their order.
+def zeros(
+    f: Function, points: Sequence[float], turning: Function | None = None, *, rest: float = AT_REST
+) -> Iterator[float]:
+    """Yield the zeros of f along `points`, which rise or fall, in their order; up to `rest` f is zero to rounding.
 
     Double ones are found where `turning`, a function with the sign of f', is given. Where f is zero from the first
     point on, or up to the last one, that is no root but the caller's to judge.
@@ -56,11 +58,11 @@ def zeros(f: Function, points: Sequence[float], turning: Function | None = None)
     f, turning = functools.cache(f), turning and functools.cache(turning)
     last, resting = math.nan, False
     for x in points:
-        if abs(f(x)) <= AT_REST:
+        if abs(f(x)) <= rest:
             resting = True
             continue
         if not math.isnan(last) and (resting or f(last) * f(x) < 0.0 or _turns(f, turning, last, x)):
-            yield from _between(f, turning, last, x)
+            yield from _between(f, turning, last, x, rest)
         last, resting = x, False
 
 
@@ -69,7 +71,7 @@ def _turns(f: Function, turning: Function | None, a: float, b: float) -> bool:
     return turning is not None and min(abs(f(a)), abs(f(b))) < _NEAR and turning(a) * turning(b) < 0.0
 
 
-def _between(f: Function, turning: Function | None, first: float, last: float) -> Iterator[float]:
+def _between(f: Function, turning: Function | None, first: float, last: float, rest: float) -> Iterator[float]:
     """Yield the zeros between two points: at most one between two places where f turns, and those places."""
     closer = np.geomspace(first, last, _CLOSER).tolist()
     closer[0], closer[-1] = first, last  # to the last bit, so that f is known there
@@ -78,7 +80,7 @@ def _between(f: Function, turning: Function | None, first: float, last: float) -
         closer = [first, *turns, last]
     before = first
     for i, x in enumerate(closer[1:], 1):
-        if _sign_changes(f, before, x) and abs(f(x)) > AT_REST:
+        if _sign_changes(f, before, x) and abs(f(x)) > rest:
             yield root(f, *sorted((before, x)))
         elif x != last and abs(f(x)) <= min(_TOUCHING, abs(f(closer[i - 1])), abs(f(closer[i + 1]))):
             yield x
