@@ -18,8 +18,8 @@ POINTS: list[float] = np.concatenate([1.0 / _STEPS[:0:-1], _STEPS]).tolist()
 _MIDDLE = len(_STEPS) - 1
 # How well the slope is known of a function of one's own, which is differentiated numerically.
 _NUMERICAL = 1e-9
-# The attracting and the repelling part of a double root count as one within about 2 %.
-_APART = 0.01
+# The attracting and the repelling part of a double root count as one within about 5 %, as little as chance moves q by.
+_APART = 0.025
 # Beyond this distance of the slope from 1 there is no double root: slopes do not bend that much.
 _NEARLY = 0.1
 # Changes of the slope, over a factor of e in q, that are no change.

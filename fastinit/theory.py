@@ -10,15 +10,16 @@ correlation c:
         \quad u, v \sim N(0, q_{l-1}) \text{ with correlation } c_{l-1}
 
 Both expectations are computed to about rounding error, also for a function of one's own (see :func:`fastinit.gain`);
-what depends on its derivative, if that is not given, to about ten digits.
+what depends on its derivative, if that is not given, to about ten digits. sigmas and variances may have any size: what
+is no float comes out as inf or 0, what is not defined as NaN.
 
 References
 ----------
 Poole, Lahiri, Raghu, Sohl-Dickstein, Ganguli 2016, "Exponential expressivity in deep neural networks
 through transient chaos", sections 2 and 3. Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, "Deep
 information propagation", sections 3 and 4. Hayou, Doucet, Rousseau 2019, "On the impact of the activation
-function on deep neural networks training". Cho and Saul 2009 have the closed form for ReLU, the arc-cosine
-kernel.
+function on deep neural networks training". Roberts, Yaida, Hanin 2022, "The Principles of Deep Learning Theory",
+chapter 5, tell where a critical signal stays. Cho and Saul 2009 have the closed form for ReLU, the arc-cosine kernel.
 """
 
 from __future__ import annotations

@@ -67,6 +67,20 @@ def test_expectations_scale_to_the_ends_of_the_floats(q):
         assert point.sigma_b**2 == pytest.approx(q, rel=1e-12)
 
 
+def test_the_smallest_variances_keep_the_digits_that_they_have():
+    for q in (1e-320, 1e-315):
+        (relu,) = theory.variance_map("relu", sigma_w=1.0, q0=q, depth=1)
+        assert relu == pytest.approx(q / 2, abs=5e-324)
+        (softplus,) = theory.variance_map("softplus", sigma_w=1.0, q0=q, depth=1)
+        assert softplus == pytest.approx(math.log(2) ** 2, rel=1e-14)
+
+
+@pytest.mark.parametrize("sigma_w", ["1", [1.0, "2"], [[1.0], [2.0, 3.0]], 10**400, 1j, None, {}])
+def test_what_is_no_number_is_refused_by_name(sigma_w):
+    with pytest.raises(TypeError, match=r"argument 'sigma_w' must be a number, or one a layer, got"):
+        theory.predict("tanh", sigma_w=sigma_w, depth=2)
+
+
 def test_gains_of_any_size():
     # elu(z) = alpha (e^z - 1) below 0, in whose square alpha is all that matters.
     moment = math.exp(2) * math.erfc(math.sqrt(2)) / 2 - math.exp(0.5) * math.erfc(math.sqrt(0.5)) + 0.5
