@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dtypes import largest
+from .dtypes import compute_type, largest
 from .errors import check_finite, check_integer, shown, unknown
+from .laws import NORMAL_REACH
 
 Array = NDArray[Any]
 
@@ -79,7 +80,7 @@ def check_bins(bins: Any, depth: int) -> int:
 
 def check_range(limits: Any, bins: int, dtype: str) -> tuple[float, float]:
     """Return the limits of the histograms of activations of that type."""
-    rule = f"argument 'range' must be (low, high), two finite numbers with low < high, got {limits!r}"
+    rule = f"argument 'range' must be (low, high), two finite numbers with low < high, got {shown(limits)}"
     if isinstance(limits, str) or not isinstance(limits, Sequence | np.ndarray) or len(limits) != 2:
         raise ValueError(rule)
     try:
@@ -93,7 +94,7 @@ def check_range(limits: Any, bins: int, dtype: str) -> tuple[float, float]:
     if not least <= width <= most:
         raise ValueError(
             f"argument 'range' must make bins that {dtype} can tell apart, there from {least:.3g} to {most:.3g} wide, "
-            f"got {limits!r} for {bins} bins of {width:.3g}"
+            f"got {shown(limits)} for {bins} bins of {width:.3g}"
         )
     return low, high
 
@@ -122,6 +123,17 @@ def check_fits(argument: str, value: float, dtype: str, given: Any = None) -> fl
     if not abs(value) <= largest(dtype):
         got = shown(value if given is None else given)
         raise ValueError(f"argument '{argument}' must be within ±{largest(dtype):.4g}, the range of {dtype}, got {got}")
+    return value
+
+
+def check_drawn(argument: str, value: float, std: float, dtype: str, mean: float = 0.0) -> float:
+    """Return an argument if normal numbers of that standard deviation stay in the range of a type."""
+    reach = NORMAL_REACH[np.dtype(compute_type(dtype)).name]
+    if not abs(mean) + reach * std <= largest(dtype):
+        rule = (
+            f"keep all that is drawn, {reach:g} std to either side, within ±{largest(dtype):.4g}, the range of {dtype}"
+        )
+        raise ValueError(f"argument '{argument}' must {rule}, got {shown(value)}")
     return value
 
 

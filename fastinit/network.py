@@ -17,6 +17,7 @@ from .activations import Activation, ActivationLike, get_activation
 from .arguments import (
     check_bins,
     check_branch_scale,
+    check_drawn,
     check_fits,
     check_flag,
     check_image,
@@ -52,6 +53,7 @@ PARAMETERS = (
 _SPAN = np.linspace(-4.0, 4.0, 161)
 # Predicted standard deviations whose histograms have edges that float32 tells apart.
 _SCALES = (1e-30, 1e30)
+# Squares of numbers beyond this are none, and every range ends long before.
 _LARGE = 1e150
 
 
@@ -167,7 +169,6 @@ class Network:
             self.activation,
             self.parameter if self.activation.parameter else None,
             tuple(self.sigma_w()),
-            # Squares of numbers beyond this are none, and the ranges end long before.
             sigma_b=min(math.hypot(bias, self.sigma_b), _LARGE),
             second_moment=min(self.input_q(), _LARGE * _LARGE),
             mean=min(max(mean, -_LARGE), _LARGE),
@@ -272,6 +273,7 @@ def resolve(
     images = check_integer("batch", batch, minimum=1) if x is None else len(x)
     counted, arithmetic = check_bins(bins, len(sizes) - 1), np.dtype(compute).name
     check_fits(word or "param", parameter, arithmetic)
+    constant, spread = check_bias(bias, sizes, compute), check_finite("sigma_b", sigma_b, minimum=0)
     residual = check_flag("residual", residual)
     seed = check_seed(seed)
     own = {key: value for key, value in params.items() if key != word or key in _words_of(scheme)}
@@ -287,8 +289,8 @@ def resolve(
         widths=sizes,
         batch=images,
         inputs=x,
-        bias=check_bias(bias, sizes, compute),
-        sigma_b=check_fits("sigma_b", check_finite("sigma_b", sigma_b, minimum=0), arithmetic),
+        bias=constant,
+        sigma_b=check_drawn("sigma_b", spread, spread, arithmetic, constant if isinstance(constant, float) else 0.0),
         backward=check_flag("backward", backward),
         bins=counted,
         range=None if range is None else check_range(range, counted, arithmetic),
@@ -335,7 +337,9 @@ def _schemes(
             raise ValueError(f"argument 'sigma_w' must go with scheme 'normal', got scheme {scheme!r}")
         if params:
             raise ValueError(f"argument 'sigma_w' must be the scheme's only parameter, got {', '.join(params)}, too")
-        by_fan_in = {n: get_scheme("normal", std=sigma_w / math.sqrt(n * (conv or 1) ** 2)) for n in sizes[:-1]}
+        stds = {n: sigma_w / math.sqrt(n * (conv or 1) ** 2) for n in sizes[:-1]}
+        check_drawn("sigma_w", sigma_w, max(stds.values()), dtype)
+        by_fan_in = {n: get_scheme("normal", std=std) for n, std in stds.items()}
         schemes = tuple(by_fan_in[n] for n in sizes[:-1])
     layout = Layout((2,), (3,)) if conv else Layout((0,), (1,))
     for resolved, pair in set(zip(schemes, pairwise(sizes), strict=True)):

@@ -230,7 +230,6 @@ def test_weights_whose_squares_are_no_floats_overflow_in_the_network(scheme, act
     [
         ("bias", 1e39, {}),
         ("bias", -1e39, {}),
-        ("sigma_b", 1e39, {}),
         ("branch_scale", 1e39, {"residual": True}),
         ("negative_slope", 1e39, {"activation": "leaky_relu"}),
         ("alpha", -1e39, {"activation": "elu"}),
@@ -260,3 +259,19 @@ def test_a_recommendation_has_a_reason_whatever_the_size(arguments):
     found = fi.recommend(**SHAPE, dtype="float64", **arguments)
     assert len(found) > 1
     assert found.why.endswith(".")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("argument", ["sigma_w", "sigma_b"])
+def test_what_would_be_drawn_beyond_the_type_is_refused_by_the_name_it_was_given(argument, dtype):
+    # Draws reach 6.77 std; weights of 4 inputs have half of sigma_w and the type that they are stored in, biases the
+    # type of the arithmetic.
+    stored = argument == "sigma_w" and dtype == "float16"
+    most = (65504.0 if stored else LARGEST) * (2.0 if argument == "sigma_w" else 1.0)
+    kind = "float16" if stored else "float32"
+    text = rf"'{argument}' must keep all that is drawn, 6\.77 std .*, the range of {kind}, got"
+    with pytest.raises(ValueError, match=text):
+        fi.probe(depth=1, width=4, batch=4, dtype=dtype, **{argument: most / 6.5})
+    fi.probe(depth=1, width=4, batch=4, dtype=dtype, **{argument: most / 7.0})
+    with pytest.raises(ValueError, match=r"'sigma_b' must keep all that is drawn"):
+        fi.probe(depth=1, width=4, batch=4, dtype=dtype, bias=LARGEST, sigma_b=1e36)
