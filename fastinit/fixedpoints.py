@@ -218,8 +218,8 @@ def _resting_variances(layer: Layer) -> Iterator[float]:
 
 def _lowest(layer: Layer) -> float:
     """Return the fixed point that is next to nothing, if it is not nothing."""
-    lowest = layer.variance(0.0)
-    return lowest / (1.0 - layer.variance_slope(0.0)) if lowest else 0.0
+    lowest, falls = layer.variance(0.0), 1.0 - layer.variance_slope(0.0)
+    return lowest / falls if falls > AT_REST else lowest
 
 
 def _growth(layer: Layer, q: float) -> float:

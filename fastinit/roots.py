@@ -78,14 +78,15 @@ def _between(f: Function, turning: Function | None, first: float, last: float, r
     if turning is not None:
         turns = [root(turning, *sorted(pair)) for pair in itertools.pairwise(closer) if _sign_changes(turning, *pair)]
         closer = [first, *turns, last]
-    before = first
-    for i, x in enumerate(closer[1:], 1):
-        if _sign_changes(f, before, x) and abs(f(x)) > rest:
-            yield root(f, *sorted((before, x)))
-        elif x != last and abs(f(x)) <= min(_TOUCHING, abs(f(closer[i - 1])), abs(f(closer[i + 1]))):
-            yield x
-            continue
-        before = x
+    known = [i for i, x in enumerate(closer) if abs(f(x)) > rest]
+    for i, j in itertools.pairwise(known):
+        before, after = closer[i], closer[j]
+        if _sign_changes(f, before, after):
+            yield root(f, *sorted((before, after)))
+        elif j > i + 1:
+            yield min(closer[i + 1 : j], key=lambda x: abs(f(x)))
+        elif j + 1 < len(closer) and abs(f(after)) <= min(_TOUCHING, abs(f(before)), abs(f(closer[j + 1]))):
+            yield after
 
 
 def _sign_changes(f: Function, a: float, b: float) -> bool:

@@ -55,6 +55,14 @@ def test_what_is_no_float_is_inf_or_zero():
     np.testing.assert_allclose(theory.predict("linear", sigma_w=[1e-100, 1e200], depth=2).q, [1e-200, 1e200])
 
 
+@pytest.mark.parametrize("sigma_b", [1e-12, 1e-38, 1e-100, 1e-161])
+def test_at_the_critical_slope_small_biases_hold_a_small_signal(sigma_b):
+    # tanh: q = q - 2 q^2 + b, up to where the change of q is rounding; further down every variance is at rest.
+    q = theory.fixed_point("tanh", sigma_w=1.0, sigma_b=sigma_b).q
+    assert q == pytest.approx(sigma_b / math.sqrt(2), rel=1e-4) if sigma_b == 1e-12 else 0.0 < q < 1e-13
+    assert theory.fixed_point("relu", sigma_w=math.sqrt(2), sigma_b=sigma_b).q in (1.0, math.inf)
+
+
 @pytest.mark.parametrize("q", [1e-250, 1e-300, 1e250, 1e300])
 def test_expectations_scale_to_the_ends_of_the_floats(q):
     (relu,) = theory.variance_map("relu", sigma_w=1.0, q0=q, depth=1)
@@ -250,8 +258,10 @@ def test_what_the_arithmetic_cannot_hold_is_refused(argument, value, more, dtype
     [
         {"activation": "tanh", "bias": 1e-100, "inputs": np.zeros((4, 6))},
         {"activation": "leaky_relu", "sigma_b": 1e-8, "negative_slope": 1e154},
-        {"activation": "elu", "alpha": 1e300},
+        {"activation": "elu", "alpha": 1.7e308, "sigma_b": 1e155},
         {"activation": "relu", "sigma_b": 1e200},
+        {"activation": "elu", "sigma_b": 1e-38, "alpha": 2**0.5},
+        {"activation": "leaky_relu", "residual": True, "branch_scale": 1e39, "negative_slope": 1e300},
     ],
 )
 def test_a_recommendation_has_a_reason_whatever_the_size(arguments):
