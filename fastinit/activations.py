@@ -18,7 +18,7 @@ from fastinit_kernels.forks import whole
 from numpy.typing import NDArray
 
 from .errors import check_finite, unknown
-from .quadrature import gaussian_mean
+from .quadrature import rule
 
 Array = NDArray[np.float64]
 Function = Callable[[Array, float], Array]
@@ -104,7 +104,8 @@ class Activation:
 
     def image(self, z: Array, p: float) -> tuple[float, float]:
         """Return the least and the greatest finite phi(z), as far apart as float32 needs to tell a histogram's bins."""
-        a = self.function(z, p)
+        with np.errstate(over="ignore", invalid="ignore"):
+            a = self.function(z, p)
         a = a[np.abs(a) < 1e37]
         low, high = (float(a.min()), float(a.max())) if a.size else (0.0, 0.0)
         least = 1e-5 * max(-low, high) or 1.0
@@ -315,9 +316,18 @@ def is_function(value: Any) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _second_moment_gain(row: Activation, p: float) -> float:
-    gain = 1.0 / math.sqrt(gaussian_mean(lambda z: row.function(z, p) ** 2, 1.0, (0.0, *row.kinks)))
+    z, weights = rule(1.0, (0.0, *row.kinks))
+    with np.errstate(over="ignore", invalid="ignore"):
+        a = row.function(z, p)
+        # A power of two: whatever the size, the squares are floats, and their digits are the same.
+        unit = 2.0 ** (math.frexp(float(np.max(np.abs(a))))[1] - 1)
+        moment = float(weights @ (a / unit) ** 2)
+    if not 0.0 < moment < math.inf:
+        raise ValueError(
+            f"argument 'nonlinearity' must have a second moment E[phi(z)^2] that is finite and not 0, got {row.name!r}"
+        )
     # The last digits belong to this machine's exp and erf; weights must not.
-    return float(f"{gain:.10g}")
+    return float(f"{1.0 / math.sqrt(moment) / unit:.10g}")
 
 
 def gain(nonlinearity: ActivationLike, param: float | None = None) -> float:

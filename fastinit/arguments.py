@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check_finite, check_integer, unknown
+from .dtypes import compute_type, largest
+from .errors import check_finite, check_integer, shown, unknown
+from .laws import NORMAL_REACH
 
 Array = NDArray[Any]
 
 NORMALIZATIONS = ("layer", "rms")
+# Bins of a histogram, and counters of all layers: 128 MB. Beyond, float32 has no numbers between two edges in (-1, 1).
+MOST_BINS, MOST_COUNTERS = 1 << 20, 1 << 24
 # Pixels along a side of the images of a convolution whose inputs are not given.
 IMAGE = 16
 
@@ -65,18 +69,78 @@ def check_input_correlation(c: Any, conv: int | None, batch: int, inputs: Array 
     return likeness
 
 
-def check_range(limits: Any) -> tuple[float, float]:
-    """Return the limits of the histograms."""
-    rule = f"argument 'range' must be (low, high), two finite numbers with low < high, got {limits!r}"
+def check_bins(bins: Any, depth: int) -> int:
+    """Return the number of a histogram's bins."""
+    count = check_integer("bins", bins, minimum=1)
+    if count > MOST_BINS or count * depth > MOST_COUNTERS:
+        rule = f"at most {MOST_BINS}, and at most {MOST_COUNTERS} in all layers"
+        raise ValueError(f"argument 'bins' must be {rule}, got {shown(bins)} in each of {depth}")
+    return count
+
+
+def check_limits(limits: Any) -> tuple[float, float]:
+    """Return the lower and the upper limit of histograms."""
+    rule = f"argument 'range' must be (low, high), two finite numbers with low < high, got {shown(limits)}"
     if isinstance(limits, str) or not isinstance(limits, Sequence | np.ndarray) or len(limits) != 2:
         raise ValueError(rule)
     try:
         low, high = (check_finite("range", x) for x in limits)
     except (TypeError, ValueError) as error:
         raise type(error)(rule) from None
-    if not low < high or not math.isfinite(high - low):
+    if not low < high:
         raise ValueError(rule)
     return low, high
+
+
+def check_range(limits: Any, bins: int, dtype: str) -> tuple[float, float]:
+    """Return the limits of the histograms of activations of that type."""
+    low, high = check_limits(limits)
+    check_fits("range", max(abs(low), abs(high)), dtype, limits)
+    width, (least, most) = (0.5 * high - 0.5 * low) / bins * 2.0, widths_of_bins(low, high, dtype)
+    if not least <= width <= most:
+        raise ValueError(
+            f"argument 'range' must make bins that {dtype} can tell apart, there from {least:.3g} to {most:.3g} wide, "
+            f"got {shown(limits)} for {bins} bins of {width:.3g}"
+        )
+    return low, high
+
+
+def widths_of_bins(low: float, high: float, dtype: str) -> tuple[float, float]:
+    """Return the least and the greatest width of a bin that the kernels can count with in that type and range.
+
+    Bins as wide as four steps from a number to the next one lose nothing to rounding.
+    """
+    kind = np.finfo(dtype)
+    normal, step = float(kind.smallest_normal), float(np.spacing(kind.dtype.type(max(abs(low), abs(high)))))
+    return max(normal, 4.0 * step), 1.0 / normal
+
+
+def widened(low: float, high: float, bins: int, dtype: str) -> tuple[float, float]:
+    """Return a range around that one with bins that the type can tell apart."""
+    least = 2.0 * bins * widths_of_bins(low, high, dtype)[0]  # twice, as the ends move
+    if high - low >= least:
+        return low, high
+    middle = 0.5 * low + 0.5 * high
+    return middle - 0.5 * least, middle + 0.5 * least
+
+
+def check_fits(argument: str, value: float, dtype: str, given: Any = None) -> float:
+    """Return a number if the type of the arithmetic has room for it."""
+    if not abs(value) <= largest(dtype):
+        got = shown(value if given is None else given)
+        raise ValueError(f"argument '{argument}' must be within ±{largest(dtype):.4g}, the range of {dtype}, got {got}")
+    return value
+
+
+def check_drawn(argument: str, value: float, std: float, dtype: str, mean: float = 0.0) -> float:
+    """Return an argument if normal numbers of that standard deviation stay in the range of a type."""
+    reach = NORMAL_REACH[np.dtype(compute_type(dtype)).name]
+    if not abs(mean) + reach * std <= largest(dtype):
+        rule = (
+            f"keep all that is drawn, {reach:g} std to either side, within ±{largest(dtype):.4g}, the range of {dtype}"
+        )
+        raise ValueError(f"argument '{argument}' must {rule}, got {shown(value)}")
+    return value
 
 
 def check_flag(argument: str, value: Any) -> bool:

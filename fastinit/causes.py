@@ -233,7 +233,7 @@ def _head_counts(e: Evidence, change: Change) -> bool:
 
 def _typical_gain(e: Evidence, layers: Sequence[int]) -> float:
     gains = [e.gain[layer] for layer in layers]
-    return math.exp(math.fsum(map(log, gains)) / len(gains)) if all(gains) else 0.0
+    return math.exp(math.fsum(map(log, gains)) / len(gains)) if gains and all(gains) else 0.0
 
 
 def _border(e: Evidence) -> float:

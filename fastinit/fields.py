@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import check_flag, check_normalize, check_range
+from .arguments import check_flag, check_limits, check_normalize
 from .dtypes import check_dtype
 from .errors import check_finite, check_integer, check_string, shown, unknown
 from .verdict import VERDICTS
@@ -161,7 +161,7 @@ def _range(value: Any) -> tuple[float, float] | None:
         return None
     if not _lists(value, 2):
         raise ValueError("field 'range' must be a list of two numbers, got another or none")
-    return check_range([check_single("range", x) for x in value])
+    return check_limits([check_single("range", x) for x in value])
 
 
 def _params(value: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import check_fits
 from .dtypes import DTYPES
 from .errors import check_finite
 
@@ -52,7 +53,7 @@ def check_bias(bias: Any, sizes: tuple[int, ...], compute: Any) -> float | tuple
             raise ValueError(f"argument 'bias' must be 'zeros', a finite number or a list of arrays, got {bias!r}")
         return 0.0
     if not isinstance(bias, Sequence):
-        return check_finite("bias", bias)
+        return check_fits("bias", check_finite("bias", bias), np.dtype(compute).name)
     vectors = tuple(numbers("bias", b, compute) for b in bias)
     shapes = [b.shape for b in vectors]
     if shapes != [(n,) for n in sizes[1:]]:

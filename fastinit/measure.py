@@ -35,6 +35,7 @@ def measure(network: Network) -> ProbeResult:
 def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
     """Measure networks that differ in nothing but their depth: all on the way of one forward pass."""
     with whole:
+        from fastinit_kernels.bins import edges
         from fastinit_kernels.probe import Layer, no_gradients, run
 
     start = time.perf_counter()
@@ -64,8 +65,7 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
         dtype=np.dtype(network.compute_dtype).type,
         cotangents={n.depth: cotangent for n in networks} if network.backward else {},
     )
-    low, high = np.array(ranges).T
-    forward["bin_edges"] = np.linspace(low, high, network.bins + 1, axis=1)
+    forward["bin_edges"] = edges(tuple(ranges), network.bins, network.compute_dtype)
     # Counts leave the kernels as float64 sums.
     forward = {name: value.astype(np.int64) if name in COUNTS else value for name, value in forward.items()}
     input_q, seconds = network.input_q(), time.perf_counter() - start

@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from .activations import Activation, ActivationLike, get_activation
 from .arguments import (
+    check_bins,
     check_branch_scale,
+    check_drawn,
+    check_fits,
     check_flag,
     check_image,
     check_input_correlation,
     check_normalize,
     check_range,
+    widened,
 )
 from .dtypes import check_dtype
 from .errors import check_finite, check_integer
@@ -50,6 +54,8 @@ PARAMETERS = (
 _SPAN = np.linspace(-4.0, 4.0, 161)
 # Predicted standard deviations whose histograms have edges that float32 tells apart.
 _SCALES = (1e-30, 1e30)
+# Squares of numbers beyond this are none, and every range ends long before.
+_LARGE = 1e150
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,29 +145,35 @@ class Network:
 
     def sigma_w(self) -> Array:
         """Return each layer's sqrt(fan_in * mean square of a weight), mean-field theory's sigma_w."""
-        squares = np.array([mean_square(law) for law in self.laws])
-        return np.asarray(np.sqrt(squares * self.fan_in))
+        with np.errstate(over="ignore"):
+            squares = np.array([mean_square(law) for law in self.laws])
+            return np.asarray(np.sqrt(squares * self.fan_in))
 
     def input_q(self) -> float:
         """Return the input's mean square; 1 for one that is yet to be drawn."""
-        return 1.0 if self.inputs is None else float(np.mean(np.square(self.inputs, dtype=np.float64)))
+        with np.errstate(over="ignore"):
+            return 1.0 if self.inputs is None else float(np.mean(np.square(self.inputs, dtype=np.float64)))
 
     def ranges(self) -> list[tuple[float, float]]:
         """Return the range of each layer's histogram."""
-        skips = self.skips
-        fixed = self.range or (None if any(skips) else self.activation.range)
-        if fixed:
-            return [fixed] * self.depth
-        bias = self.bias if isinstance(self.bias, float) else _rms(np.concatenate(self.bias))
-        mean = 0.0 if self.inputs is None else float(self.inputs.mean(dtype=np.float64))
+        if self.range:
+            return [self.range] * self.depth
+        fixed = None if any(self.skips) else self.activation.range
+        ranges = [fixed] * self.depth if fixed else self._predicted_ranges()
+        return [widened(*limits, self.bins, self.compute_dtype) for limits in ranges]
+
+    def _predicted_ranges(self) -> list[tuple[float, float]]:
+        with np.errstate(over="ignore"):
+            bias = self.bias if isinstance(self.bias, float) else _rms(np.concatenate(self.bias))
+            mean = 0.0 if self.inputs is None else float(self.inputs.mean(dtype=np.float64))
         return _predicted_ranges(
             self.activation,
             self.parameter if self.activation.parameter else None,
             tuple(self.sigma_w()),
-            sigma_b=min(math.hypot(bias, self.sigma_b), 1e150),
-            second_moment=self.input_q(),
-            mean=mean,
-            residual=tuple(skips),
+            sigma_b=min(math.hypot(bias, self.sigma_b), _LARGE),
+            second_moment=min(self.input_q(), _LARGE * _LARGE),
+            mean=min(max(mean, -_LARGE), _LARGE),
+            residual=tuple(self.skips),
             branch_scale=self.branch_scale,
             normalize=self.normalize,
         )
@@ -269,6 +281,9 @@ def resolve(
     x = None if inputs is None else check_inputs(inputs, compute, conv is not None)
     sizes = _widths(widths, depth, width, x, matrices)
     images = check_integer("batch", batch, minimum=1) if x is None else len(x)
+    counted, arithmetic = check_bins(bins, len(sizes) - 1), np.dtype(compute).name
+    check_fits(word or "param", parameter, arithmetic)
+    constant, spread = check_bias(bias, sizes, compute), check_finite("sigma_b", sigma_b, minimum=0)
     residual = check_flag("residual", residual)
     seed = check_seed(seed)
     own = {key: value for key, value in params.items() if key != word or key in _words_of(scheme)}
@@ -284,15 +299,15 @@ def resolve(
         widths=sizes,
         batch=images,
         inputs=x,
-        bias=check_bias(bias, sizes, compute),
-        sigma_b=check_finite("sigma_b", sigma_b, minimum=0),
+        bias=constant,
+        sigma_b=check_drawn("sigma_b", spread, spread, arithmetic, constant if isinstance(constant, float) else 0.0),
         backward=check_flag("backward", backward),
-        bins=check_integer("bins", bins, minimum=1),
-        range=None if range is None else check_range(range),
+        bins=counted,
+        range=None if range is None else check_range(range, counted, arithmetic),
         seed=seed,
         dtype=dtype,
         residual=residual,
-        branch_scale=check_branch_scale(branch_scale, residual, len(sizes) - 1),
+        branch_scale=check_fits("branch_scale", check_branch_scale(branch_scale, residual, len(sizes) - 1), arithmetic),
         normalize=check_normalize(normalize),
         conv=conv,
         image=check_image(image, conv, x),
@@ -332,7 +347,9 @@ def _schemes(
             raise ValueError(f"argument 'sigma_w' must go with scheme 'normal', got scheme {scheme!r}")
         if params:
             raise ValueError(f"argument 'sigma_w' must be the scheme's only parameter, got {', '.join(params)}, too")
-        by_fan_in = {n: get_scheme("normal", std=sigma_w / math.sqrt(n * (conv or 1) ** 2)) for n in sizes[:-1]}
+        stds = {n: sigma_w / math.sqrt(n * (conv or 1) ** 2) for n in sizes[:-1]}
+        check_drawn("sigma_w", sigma_w, max(stds.values()), dtype)
+        by_fan_in = {n: get_scheme("normal", std=std) for n, std in stds.items()}
         schemes = tuple(by_fan_in[n] for n in sizes[:-1])
     layout = Layout((2,), (3,)) if conv else Layout((0,), (1,))
     for resolved, pair in set(zip(schemes, pairwise(sizes), strict=True)):
@@ -370,11 +387,15 @@ def _widths(
 def mean_square(law: Law | Array) -> float:
     """Return the mean square of a weight."""
     if isinstance(law, np.ndarray):
-        return _rms(law) ** 2
+        root = _rms(law)
+        return root * root
     if isinstance(law, Constant):
-        return law.value**2
-    mean = (law.low + law.high) / 2 if isinstance(law, Uniform) else getattr(law, "mean", 0.0)
-    return float(law.variance + mean**2)
+        return law.value * law.value
+    mean = law.low / 2 + law.high / 2 if isinstance(law, Uniform) else getattr(law, "mean", 0.0)
+    try:
+        return float(law.variance + mean * mean)
+    except OverflowError:  # a standard deviation whose square is no float
+        return math.inf
 
 
 def _rms(x: Array) -> float:

@@ -68,8 +68,10 @@ def probe(
     backward
         Compute gradients, too, from dL/da_last drawn from N(0, 1).
     bins, range
-        Bins of each layer's histogram and its range. The default range is that of the activation, (0, 1) for
-        sigmoid and (-1, 1) for tanh, or else follows the standard deviation predicted for the layer.
+        Bins of each layer's histogram (at most 2^20, and 2^24 in all layers) and its range. The default range is
+        that of the activation, (0, 1) for sigmoid and (-1, 1) for tanh, or else follows the standard deviation
+        predicted for the layer. Counts are those of ``numpy.histogram`` with the `bin_edges` of the result; a range
+        whose bins the type of the arithmetic cannot tell apart is refused.
     seed
         Seed of every tensor, 0 <= seed < 2^64; None: fresh entropy, found in the result.
     dtype

@@ -54,12 +54,13 @@ def _octaves(std: float, scale: float, most: int) -> int:
 
 
 def rule(
-    std: float, features: Sequence[float], *, scale: float = 1.0, octaves: int = 60, half: bool = False
+    std: float, features: Sequence[float], *, scale: float = 1.0, octaves: int = 1100, half: bool = False
 ) -> tuple[Array, Array]:
     """Return nodes x and weights w so that sum(w f(x)) is E[f(x)] for x from N(0, std^2).
 
     `features` are the points around which f varies on the length `scale`; they include its kinks. Panels
-    shrink towards them by up to `octaves` halvings. With `half`, f is even: only x >= 0 is visited.
+    shrink towards them by up to `octaves` halvings, enough by default for every float. With `half`, f is even: only
+    x >= 0 is visited.
     """
     if not std > 0.0:  # 0, or NaN that passes through
         return np.array([std]), np.ones(1)
@@ -87,6 +88,7 @@ def pair_mean(
     over m. As d shrinks with the gap, nearly equal inputs cost no precision. f is smooth except where u or v
     is at a kink, and varies on the length 1. The variances of m and d are cut off at `widest`.
     """
+    gap = min(max(gap, 0.0), 2.0)  # rounding carries correlations of 1 and -1 beyond
     wide = math.sqrt(min(0.5 * q * (2.0 - gap), widest))
     narrow = math.sqrt(min(0.5 * q * gap, widest))
     points = np.unique([0.0, *kinks])

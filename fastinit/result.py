@@ -155,7 +155,7 @@ class ProbeResult:
     histogram: Array
     """Counts of a_l, (depth, bins)."""
     bin_edges: Array
-    """Edges of the bins, (depth, bins + 1)."""
+    """Edges of the bins, (depth, bins + 1): bin k holds edge k <= a < edge k + 1, the last bin its last edge, too."""
     underflow: Array
     """Count of activations below the first edge."""
     overflow: Array

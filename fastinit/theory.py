@@ -10,15 +10,16 @@ correlation c:
         \quad u, v \sim N(0, q_{l-1}) \text{ with correlation } c_{l-1}
 
 Both expectations are computed to about rounding error, also for a function of one's own (see :func:`fastinit.gain`);
-what depends on its derivative, if that is not given, to about ten digits.
+what depends on its derivative, if that is not given, to about ten digits. sigmas and variances may have any size: what
+is no float comes out as inf or 0, what is not defined as NaN.
 
 References
 ----------
 Poole, Lahiri, Raghu, Sohl-Dickstein, Ganguli 2016, "Exponential expressivity in deep neural networks
 through transient chaos", sections 2 and 3. Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, "Deep
 information propagation", sections 3 and 4. Hayou, Doucet, Rousseau 2019, "On the impact of the activation
-function on deep neural networks training". Cho and Saul 2009 have the closed form for ReLU, the arc-cosine
-kernel.
+function on deep neural networks training". Roberts, Yaida, Hanin 2022, "The Principles of Deep Learning Theory",
+chapter 5, tell where a critical signal stays. Cho and Saul 2009 have the closed form for ReLU, the arc-cosine kernel.
 """
 
 from __future__ import annotations
@@ -30,24 +31,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import ActivationLike
+from .critical import CriticalPoint, critical_points, edge_of_chaos
 from .errors import check_finite, check_integer
-from .meanfield import AT_REST, Layer, Prediction, make_layer, predict, resting_correlation, resting_variance
+from .fixedpoints import FixedPoint, Stability, fixed_point, fixed_points, resting_point, resting_variance
+from .meanfield import make_layer
+from .prediction import Prediction, predict
+from .roots import AT_REST
 
 Array = NDArray[np.float64]
 
 __all__ = [
-    "DepthScales", "FixedPoint", "Prediction", "chi1", "correlation_map", "depth_scales",
-    "edge_of_chaos", "fixed_point", "predict", "variance_map",
+    "CriticalPoint", "DepthScales", "FixedPoint", "Prediction", "Stability", "chi1", "correlation_map",
+    "critical_points", "depth_scales", "edge_of_chaos", "fixed_point", "fixed_points", "predict", "variance_map",
 ]  # fmt: skip
-
-
-class FixedPoint(NamedTuple):
-    """Where the maps of :func:`fixed_point` come to rest."""
-
-    q: float
-    c: float
-    chi1: float
-    stable: bool
 
 
 class DepthScales(NamedTuple):
@@ -55,13 +51,6 @@ class DepthScales(NamedTuple):
 
     xi_q: float
     xi_c: float
-
-
-def _fixed_point(layer: Layer) -> FixedPoint:
-    q = resting_variance(layer)
-    slope = layer.chi1(q)
-    stable = math.isfinite(q) and abs(layer.variance_slope(q)) < 1.0 - AT_REST
-    return FixedPoint(q, resting_correlation(layer, q, slope), slope, stable)
 
 
 def variance_map(
@@ -184,61 +173,6 @@ def correlation_map(
     return result
 
 
-def fixed_point(
-    activation: ActivationLike, *, sigma_w: float, sigma_b: float = 0.0, param: float | None = None
-) -> FixedPoint:
-    """Return where variance and correlation settle in a deep network.
-
-    Parameters
-    ----------
-    activation : str or compiled function
-        The name of an activation, or a function of one's own (see :func:`fastinit.gain`).
-    sigma_w, sigma_b : float
-        Weights have variance sigma_w^2 / fan_in, biases sigma_b^2.
-    param : float, optional
-        The parameter of the activation.
-
-    Returns
-    -------
-    FixedPoint
-        A named tuple.
-
-        - ``q``: the limit of the variance map from q = 1. 0 if the signal dies out, inf if it explodes.
-        - ``c``: the correlation that two different inputs tend to: 1 if chi1 <= 1, also where q is 0 or inf.
-        - ``chi1``: slope of the covariance map at c = 1, that is the mean squared singular value of a layer's
-          Jacobian. Below 1 the network is ordered (inputs become alike, gradients vanish), above 1 chaotic
-          (inputs part, gradients explode), at 1 it is critical.
-        - ``stable``: whether q comes back exponentially after a push, |dq'/dq| < 1.
-
-    Raises
-    ------
-    ValueError, TypeError
-        An unknown activation, sigma_w or sigma_b negative or not finite.
-
-    Notes
-    -----
-    Some maps have more than one fixed point. ReLU with (sigma_w^2, sigma_b) = (2, 0), He's initialisation, keeps every
-    variance: q = 1, where the search starts, stands for the whole line, and ``stable`` is False. GELU, SiLU and their
-    like without biases have a repelling fixed point between 0 and inf.
-
-    Near the edge of chaos iteration would need ever more layers; here q and c are bracketed roots, so they keep their
-    precision, except that c is reported as 1 for chi1 - 1 below 1e-12.
-
-    References
-    ----------
-    Poole et al. 2016, sections 2 and 3; Schoenholz et al. 2017, sections 3 and 4.
-
-    Examples
-    --------
-    PyTorch's gain for tanh, 5/3, is slightly chaotic:
-
-    >>> point = fixed_point("tanh", sigma_w=5 / 3)
-    >>> round(point.q, 4), point.c, round(point.chi1, 4), point.stable
-    (1.1785, 0.0, 1.2098, True)
-    """
-    return _fixed_point(make_layer(activation, sigma_w, sigma_b, param))
-
-
 def chi1(
     activation: ActivationLike,
     *,
@@ -290,59 +224,6 @@ def chi1(
     return layer.chi1(resting_variance(layer) if q is None else check_finite("q", q, minimum=0.0))
 
 
-def edge_of_chaos(activation: ActivationLike, q: float, *, param: float | None = None) -> tuple[float, float]:
-    r"""Return the (sigma_w, sigma_b) for which q is a fixed point and chi1 = 1.
-
-    .. math:: \sigma_w^2 = 1 / E[\varphi'(\sqrt q z)^2], \quad
-              \sigma_b^2 = q - \sigma_w^2 E[\varphi(\sqrt q z)^2]
-
-    There a signal and its gradients reach deepest; q = 0, 0.1, ... runs along the critical line.
-
-    Parameters
-    ----------
-    activation : str or compiled function
-        The name of an activation, or a function of one's own (see :func:`fastinit.gain`).
-    q : float
-        The variance of the preactivations.
-    param : float, optional
-        The parameter of the activation.
-
-    Returns
-    -------
-    (sigma_w, sigma_b) : tuple of float
-
-    Raises
-    ------
-    ValueError
-        If no biases make q a fixed point with chi1 = 1 (sigma_b^2 would be negative), an unknown
-        activation, q negative or not finite.
-
-    References
-    ----------
-    Schoenholz et al. 2017, sections 3 and 4; Hayou et al. 2019.
-
-    Examples
-    --------
-    >>> sigma_w, sigma_b = edge_of_chaos("relu", 3.0)
-    >>> round(sigma_w**2, 12), sigma_b
-    (2.0, 0.0)
-    >>> sigma_w, sigma_b = edge_of_chaos("tanh", 0.5)
-    >>> round(sigma_w**2, 4), round(sigma_b**2, 5)
-    (1.688, 0.03804)
-    """
-    layer = make_layer(activation, 1.0, 0.0, param)
-    q = check_finite("q", q, minimum=0.0)
-    slope = layer.chi1(q)
-    if slope > 0.0:
-        bias = q - layer.second_moment(q) / slope
-        if bias >= -AT_REST * q:  # exactly 0 for the piecewise linear ones
-            return math.sqrt(1.0 / slope), math.sqrt(bias if bias > AT_REST * q else 0.0)
-    raise ValueError(
-        f"argument 'q' must be a variance at which {layer.activation.name!r} can be critical, "
-        f"sigma_b^2 = q - E[phi^2] / E[phi'^2] >= 0, got {q!r}"
-    )
-
-
 def depth_scales(
     activation: ActivationLike, *, sigma_w: float, sigma_b: float = 0.0, param: float | None = None
 ) -> DepthScales:
@@ -389,11 +270,11 @@ def depth_scales(
     (1.167, 19.916)
     """
     layer = make_layer(activation, sigma_w, sigma_b, param)
-    point = _fixed_point(layer)
+    point = resting_point(layer)
     if point.q == math.inf:
         return DepthScales(math.inf, math.inf)
     slope = point.chi1 if point.c == 1.0 else layer.chi(point.q, 1.0 - point.c)
-    return DepthScales(_scale(layer.variance_slope(point.q)), _scale(slope))
+    return DepthScales(_scale(point.stability.slope), _scale(slope))
 
 
 def _scale(slope: float) -> float:

@@ -1,25 +1,26 @@
-"""The histogram of a tile: exact counts, whatever falls where, on every kind of vectors."""
+"""The histogram of a tile: exact counts by the edges that it tells, whatever falls where, on every kind of vectors."""
 
 import platform
 
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from fastinit_kernels.bins import bins_of, edges
 from fastinit_kernels.gemm import CHUNK
 from fastinit_kernels.histogram import histogram_function
 from fastinit_kernels.jit import kernel
 from fastinit_kernels.lanes import panel_width
 
 DTYPES = ("float32", "float64")
-FEW, MANY = (1, 2, 30, 32), (33, 64, 65, 200)
+FEW, MANY = (1, 2, 30, 32), (33, 64, 65, 200, 5000)
 
 
 def _kernel(dtype):
     count = histogram_function(dtype)
 
     @kernel(None)
-    def counted(a, at, rows, columns, low, high, bins_a_unit, bins, histogram, to):
-        count(a, at, rows, columns, low, high, bins_a_unit, bins, histogram, to)
+    def counted(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, histogram, to):
+        count(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, histogram, to)
 
     return counted
 
@@ -32,21 +33,19 @@ def counted(values, columns, bins, low, high, *, at=5, to=3):
     real = values.dtype.type
     memory = np.concatenate([np.full(at, np.nan, real), values.ravel(), np.full(64, np.nan, real)])
     histogram = np.full(to + bins + 3 + 2, 100, np.int64)
-    unit = real(bins) / real(real(high) - real(low))
-    KERNELS[values.dtype.name](memory, at, len(values), columns, real(low), real(high), unit, bins, histogram, to)
+    (numbers,) = zip(*bins_of(((low, high),), bins, values.dtype.name), strict=True)
+    KERNELS[values.dtype.name](memory, at, len(values), columns, *numbers, bins, histogram, to)
     assert (histogram[:to] == 100).all()
     assert (histogram[to + bins + 3 :] == 100).all()
     return (histogram[to : to + bins + 3] - 100).tolist()
 
 
 def expected(values, columns, bins, low, high):
-    """The same in NumPy, in the type of the values."""
-    x = values[:, :columns].ravel()
-    low, high = x.dtype.type(low), x.dtype.type(high)
-    inside = x[(x >= low) & (x <= high)]
-    places = ((inside - low) * (x.dtype.type(bins) / (high - low))).astype(int)
-    counts = np.bincount(np.minimum(places, bins - 1), minlength=bins).tolist()
+    """The same by NumPy, from the edges."""
+    x = values[:, :columns].ravel().astype(np.float64)
+    (known,) = edges(((low, high),), bins, values.dtype.name)
     finite = x[np.isfinite(x)]
+    counts = np.histogram(finite, known)[0].tolist()
     return [*counts, int((finite > high).sum()), x.size - finite.size, int((finite < low).sum())]
 
 
@@ -95,9 +94,9 @@ def test_every_bin_holds_a_whole_tile(dtype, bins):
 def test_the_edges(dtype, bins):
     # An edge belongs to the bin on its right, the last one to the last bin; the neighbours of both ends.
     x = panel(dtype)
-    edges = np.linspace(-1, 1, bins + 1).astype(dtype)
+    equal = np.linspace(-1, 1, bins + 1).astype(dtype)
     low, high = dtype_ends(dtype)
-    special = np.concatenate([edges, low, high, [np.nan, np.inf, -np.inf, 0.0, -0.0]]).astype(dtype)
+    special = np.concatenate([equal, low, high, [np.nan, np.inf, -np.inf, 0.0, -0.0]]).astype(dtype)
     x[:] = np.resize(special, x.shape)
     check(x, panel_width(dtype), bins, -1, 1)
     if bins == 4:
@@ -111,6 +110,43 @@ def dtype_ends(dtype):
     one = np.dtype(dtype).type(1)
     outside = np.nextafter(one, np.dtype(dtype).type(2))
     return [-one, -outside], [one, outside]
+
+
+# Around 0, beside it and far from it; ends that are no float32; as wide as the type and as narrow as its steps allow.
+RANGES = [(-1.0, 1.0), (0.0, 3.7), (-0.3, 0.3), (-150.0, 150.0), (1000.0, 1001.0), (-5.0, -1.0), (-0.1, 1e6)]
+WIDEST = {"float32": (-3e38, 3e38), "float64": (-1.7e308, 1.7e308)}
+NARROWEST = {"float32": (1.0, 1.0 + 66 * 4 * 2.0**-23), "float64": (1.0, 1.0 + 66 * 4 * 2.0**-52)}
+
+
+@pytest.mark.parametrize("bins", [30, 65])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("limits", [*RANGES, WIDEST, NARROWEST])
+def test_counts_are_those_of_the_edges_to_the_last_bit(dtype, bins, limits):
+    low, high = limits[dtype] if isinstance(limits, dict) else limits
+    (known,) = edges(((low, high),), bins, dtype)
+    assert (known[0], known[-1]) == (low, high)
+    # Equal parts, up to a few of the type's numbers beside each edge.
+    part = np.arange(bins + 1) / bins
+    equal = low * (1.0 - part) + high * part
+    rounding = 4 * np.finfo(np.float64).eps * max(-low, high)
+    np.testing.assert_allclose(known, equal, rtol=8 * np.finfo(dtype).eps, atol=rounding)
+    real = np.dtype(dtype).type
+    near = known.astype(dtype)
+    near = np.concatenate([near, np.nextafter(near, real(np.inf)), np.nextafter(near, real(-np.inf)), [0, -0.0]])
+    near = near[~(np.abs(near) < np.finfo(dtype).smallest_normal * max(1, high / bins)) | (near == 0)]
+    values = np.resize(near, (CHUNK, panel_width(dtype))).astype(dtype)
+    check(values, panel_width(dtype), bins, low, high)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bins", [30, 65])
+def test_the_smallest_numbers_on_both_sides_of_zero_part(dtype, bins):
+    small = 1e3 * float(np.finfo(dtype).smallest_normal)
+    x = panel(dtype)
+    x[:, 0::2], x[:, 1::2] = small, -small
+    bins = 2 * (bins // 2)
+    counts = counted(x, panel_width(dtype), bins, -1.0, 1.0)
+    assert counts[bins // 2 - 1 : bins // 2 + 1] == [x.size // 2] * 2
 
 
 CPUS = {"x86-64-v2": "sse4.2", "haswell": "avx2", "skylake-avx512": "avx512f"}

@@ -292,6 +292,17 @@ def test_the_absolute_bounds_of_torch(dtype, seed):
         assert stats.kstest(x, stats.truncnorm(lower, upper, mean, std).cdf).pvalue > 1e-4
 
 
+@pytest.mark.parametrize("std", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_bound_beyond_the_type_times_std_is_none(sign, std):
+    near, far = ("lower", "upper") if sign > 0 else ("upper", "lower")
+    x, y = (
+        fi.truncated_normal(1000, std=std, **{near: -sign, far: sign * bound}, seed=3, dtype="float64")
+        for bound in (1.7e308, INF)
+    )
+    assert np.array_equal(x, y)
+
+
 def test_a_bound_beyond_the_type_is_none():
     for unbounded in ({"upper": 1e39}, {"upper": 3e38, "std": 2.0}, {"upper": INF}):
         std = unbounded.get("std", 1.0)

@@ -394,3 +394,23 @@ def test_signatures_given_by_hand_are_taken():
         for function in (double, single):
             with np.errstate(over="ignore"):
                 np.testing.assert_allclose(by_address(function, z)[0], z.astype(np.float64) ** 2, rtol=1e-6)
+
+
+def test_critical_points_are_those_of_the_tables_function():
+    # Slopes by differences are known to about ten digits; that must not part a line into points.
+    (line,) = theory.critical_points(my_relu)
+    assert (line.q, line.kind) == (1.0, "neutral")
+    assert line == pytest.approx((math.sqrt(2), 0.0), rel=1e-9)
+    assert [p.q for p in theory.critical_points(my_relu, sigma_b=0.0)] == [1.0]
+    assert theory.edge_of_chaos(my_relu, 3.0) == pytest.approx((math.sqrt(2), 0.0), rel=1e-9)
+    for given in ({}, {"sigma_w": 1.3}, {"sigma_b": 0.3}):
+        ours, tables = (theory.critical_points(phi, **given) for phi in (my_tanh, "tanh"))
+        assert [p.kind for p in ours] == [p.kind for p in tables]
+        assert np.array(ours) == pytest.approx(np.array(tables), rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("q", [0.0, 1e-200, 1e-20, 1e-8, 1.0, 1e20])
+def test_differences_do_not_reach_across_a_kink(q):
+    # A step of 6e-6 would: below q = 1e-8 all slopes would be 1/2, and chi_1 a half of what it is.
+    assert theory.chi1(my_relu, sigma_w=math.sqrt(2), q=q) == pytest.approx(1.0, rel=1e-9)
+    assert theory.edge_of_chaos(my_relu, q) == pytest.approx((math.sqrt(2), 0.0), rel=1e-9)

@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba import types
 
 from .gemm import CHUNK
-from .intrinsics import Codegen, intrinsic, select, stack_array
+from .intrinsics import Codegen, floor, intrinsic, select, stack_array
 from .jit import inline
 from .lanes import Lanes, Variable, Vectors, counting, data_pointer, lanes_of, panel_width
 from .schedule import add_atomically
@@ -92,9 +92,9 @@ def _store_counts(builder: Any, planes: list[Any], bits: int, to: Any) -> None:
 
 @cache
 def _planes_function(dtype: Any) -> Any:
-    """`count_word(a, at, rows, columns, low, high, bins_a_unit, bins, to)`: int32 counts of the bins of a word at `to`.
+    """`count_word(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, to)`: the counts of a word's bins.
 
-    What lies outside [low, high] is not counted.
+    They are int32. What lies outside [low, high] is not counted. The numbers are those of `Bins`.
     """
     lanes, width, bits = lanes_of(dtype), panel_width(dtype), 8 * np.dtype(dtype).itemsize
     registers = range(width // lanes)
@@ -110,6 +110,8 @@ def _planes_function(dtype: Any) -> Any:
         columns: Any,
         low: Any,
         high: Any,
+        pivot: Any,
+        first: Any,
         bins_a_unit: Any,
         bins: Any,
         to: Any,
@@ -117,8 +119,8 @@ def _planes_function(dtype: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             v = Vectors(builder, dtype, lanes)
             pointer = data_pointer(context, builder, signature.args[0], args[0], args[1])
-            rows, bins, to = args[2], args[7], args[8]
-            low, high, unit = (v.broadcast(x) for x in args[4:7])
+            rows, bins, to = args[2], args[9], args[10]
+            low, high, pivot, first, unit = (v.broadcast(x) for x in args[4:9])
             top = v.broadcast(builder.sitofp(builder.sub(bins, ir.Constant(_I64, 1)), v.scalar))
             one, none = v.pattern(1), v.pattern(0)
             panel = [_is_column(v, register, args[3]).value for register in registers]
@@ -126,7 +128,7 @@ def _planes_function(dtype: Any) -> Any:
             def word(row: Any, register: int) -> Lanes:
                 index = builder.add(builder.mul(row, ir.Constant(_I64, width)), ir.Constant(_I64, register * lanes))
                 x = v.load(builder.gep(pointer, [index]))
-                place = (x - low) * unit
+                place = v.call("floor", (x - pivot) * unit) + first
                 place = top.where(place > top, place)
                 bit = builder.fptosi(place.value, ir.VectorType(_I32, lanes))
                 bit = builder.shl(one.value, builder.zext(bit, v.bits_type) if bits > 32 else bit)
@@ -149,7 +151,7 @@ def _planes_function(dtype: Any) -> Any:
             return context.get_dummy_value()
 
         size, number = types.int64, types.float32 if bits == 32 else types.float64
-        numbers = (a, size, size, size, number, number, number, size, types.CPointer(types.int32))
+        numbers = (a, size, size, size, *(number,) * 5, size, types.CPointer(types.int32))
         return types.void(*numbers), codegen
 
     return count_word
@@ -201,10 +203,10 @@ def _ripple(planes: list[Variable], carry: Lanes) -> None:
 
 @cache
 def histogram_function(dtype: Any) -> Any:
-    """`count(a, at, rows, columns, low, high, bins_a_unit, bins, histogram, to)`.
+    """`count(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, histogram, to)`.
 
     Adds the elements of a panel's rows to histogram[to:]: `bins` equal bins over [low, high], overflow, what is not
-    finite, and underflow. At most CHUNK rows.
+    finite, and underflow. At most CHUNK rows. The numbers are those of `Bins`.
     """
     bits = 8 * np.dtype(dtype).itemsize
     lanes, real = lanes_of(dtype), np.dtype(dtype).type
@@ -219,16 +221,18 @@ def histogram_function(dtype: Any) -> Any:
         columns: Any,
         low: Any,
         high: Any,
+        pivot: Any,
+        first: Any,
         bins_a_unit: Any,
         bins: Any,
         histogram: Any,
         to: Any,
     ) -> None:
         if bins > bits:
-            count_singly(a, at, rows, columns, low, high, bins_a_unit, bins, histogram, to)
+            count_singly(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, histogram, to)
             return
         of_word = stack_array(bits, np.int32)
-        count_word(a, at, rows, columns, low, high, bins_a_unit, bins, of_word)
+        count_word(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, of_word)
         rest = rows * columns
         for k in range(bins):
             n = np.int64(of_word[k])
@@ -265,22 +269,30 @@ def _singly_function(dtype: Any) -> Any:
         columns: Any,
         low: Any,
         high: Any,
+        pivot: Any,
+        first: Any,
         bins_a_unit: Any,
         bins: Any,
         histogram: Any,
         to: Any,
     ) -> None:
-        places, counts = stack_array(elements, np.int32), np.empty(4 * (bins + 3), np.int32)
-        stride, start = np.uint64(bins + 3), np.uint64(at)
+        places, start = stack_array(elements, np.int32), np.uint64(at)
         top, above, bad, below = real(bins - 1), real(bins), real(bins + 1), real(bins + 2)
         for i in range(np.uint64(rows) * width):
             x = a[start + i]
-            place = (x - low) * bins_a_unit
+            place = floor((x - pivot) * bins_a_unit) + first
             place = select(place > top, top, place)
             place = select(x > high, above, place)
             place = select(x < low, below, place)
             places[i] = np.int32(select(x - x == zero, place, bad))
+        if bins > elements:  # too many to go through for every tile
+            for row in range(rows):
+                for column in range(columns):
+                    add_atomically(histogram, to + np.int64(places[row * np.int64(width) + column]), np.int64(1))
+            return
         # Four histograms, so that equal neighbours do not wait for each other's stores.
+        stride = np.uint64(bins + 3)
+        counts = np.empty(4 * (bins + 3), np.int32)
         for i in range(np.uint64(4) * stride):
             counts[i] = np.int32(0)
         two, three, four = np.uint64(2), np.uint64(3), np.uint64(4)

@@ -38,19 +38,25 @@ def select(typingctx: Any, condition: Any, yes: Any, no: Any) -> tuple[Any, Code
     return yes(types.boolean, yes, yes), codegen
 
 
-@intrinsic
-def sqrt(typingctx: Any, x: Any) -> tuple[Any, Codegen]:
-    """The correctly rounded square root, without Python's check of the sign."""
+def _unary(name: str) -> Callable[..., Any]:
+    """A function of one number that LLVM knows, for float32 and float64."""
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(args[0].type, [args[0].type]),
-            "llvm.sqrt.f32" if signature.args[0] == types.float32 else "llvm.sqrt.f64",
-        )
-        return builder.call(function, args)
+    def typed(typingctx: Any, x: Any) -> tuple[Any, Codegen]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            function = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(args[0].type, [args[0].type]),
+                f"llvm.{name}.f32" if signature.args[0] == types.float32 else f"llvm.{name}.f64",
+            )
+            return builder.call(function, args)
 
-    return x(x), codegen
+        return x(x), codegen
+
+    return intrinsic(typed)
+
+
+sqrt = _unary("sqrt")  # correctly rounded, without Python's check of the sign
+floor = _unary("floor")
 
 
 def _bitcast(source: Any, target: Any) -> Callable[..., Any]:

@@ -47,9 +47,9 @@ _COLUMNS = 14
 RMS_NORM, LAYER_NORM = 1, 2
 _NORMALIZATIONS = {None: 0, "rms": RMS_NORM, "layer": LAYER_NORM}
 
-# Columns of the table of a layer's real numbers: phi's parameter, saturation limits, the histogram's range and bins
-# a unit, the factor on the branch beside a skip, and c and sqrt(1 - c^2) for input pairs of correlation c.
-PARAMETER, LOW, HIGH, FROM, TO, BINS_A_UNIT, BRANCH, LIKE, FRESH = range(9)
+# Columns of the table of a layer's real numbers: phi's parameter, saturation limits, the histogram's `Bins`, the factor
+# on the branch beside a skip, and c and sqrt(1 - c^2) for input pairs of correlation c.
+PARAMETER, LOW, HIGH, FROM, TO, PIVOT, FIRST_BIN, BINS_A_UNIT, BRANCH, LIKE, FRESH = range(11)
 
 # The sizes of a launch. Two places each for the gradients by z and by a, taken in turn by the layers' parity.
 (

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import merging
 from .activations import activation_address
+from .bins import bins_of
 from .layout import ACTIVATION_ADDRESS, CACHE_LINE, Batch, Shape, layout_of
 from .sources import Source
 
@@ -114,7 +115,8 @@ class Plan:
         self.histogram = np.zeros((layout.copies, layout.counters), np.int64)
         c = inputs.correlation
         pair = c, math.sqrt((1 - c) * (1 + c))
-        self.reals = np.array([_reals(layer, bins) + pair for layer in layers], dtype)
+        counted = zip(*bins_of(tuple(layer.range for layer in layers), bins, self.dtype.name), strict=True)
+        self.reals = np.array([_reals(layer, of) + pair for layer, of in zip(layers, counted, strict=True)], dtype)
         self.sources = [inputs.source]
         for layer in layers:
             self.sources += [layer.weight, layer.bias or _NO_BIAS]
@@ -139,8 +141,7 @@ def _zeros(elements: int, dtype: Any) -> Any:
     return block[start : start + elements]
 
 
-def _reals(layer: Layer, bins: int) -> tuple[float, ...]:
+def _reals(layer: Layer, bins: tuple[float, ...]) -> tuple[float, ...]:
     """A row of the table of real numbers, up to BRANCH."""
-    low, high = layer.range
     branch = 1.0 if layer.branch_scale is None else layer.branch_scale
-    return layer.parameter, *layer.saturation, low, high, bins / (high - low), branch
+    return layer.parameter, *layer.saturation, *bins, branch
