@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from fastinit_kernels.forks import whole
+from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
 from .errors import check_finite, unknown

@@ -232,7 +232,7 @@ def info() -> None:
     import ml_dtypes
     import numba
     import numpy as np
-    from fastinit_kernels.cache import cache_folder
+    from fastinit_kernels.machine.cache import cache_folder
 
     from . import normal
 

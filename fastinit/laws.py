@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from fastinit_kernels.forks import whole
+from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
 from .dtypes import DTYPES, compute_type, largest
@@ -98,7 +98,7 @@ class Sampled(ABC):
         """Draw the region."""
         if not out.size:
             return
-        fill, draw = _kernels()
+        dense, draw = _kernels()
         view = flat_view(out.view(draw.stored_type(tensor.dtype)))
         if view is None:  # strides that no flat view expresses: draw beside, then copy
             beside = np.empty(out.shape, out.dtype)
@@ -108,22 +108,22 @@ class Sampled(ABC):
         flat, strides, offset = view
         where = geometry(region, tensor.shape, strides, offset)
         law, parameters = self.recipe(tensor.dtype)
-        fill.fill(law, tensor.dtype, flat, where, philox_key(tensor.seed, tensor.name), parameters)
+        dense.fill(law, tensor.dtype, flat, where, philox_key(tensor.seed, tensor.name), parameters)
 
 
 @cache
 def _kernels() -> tuple[ModuleType, ModuleType]:
     """Load the kernels, and Numba with them, when something is first drawn."""
     with whole:
-        from fastinit_kernels import draw, fill
+        from fastinit_kernels.fill import dense, draw
 
-    return fill, draw
+    return dense, draw
 
 
 def recipe(kernel: str, *numbers: float) -> Recipe:
     """Return a recipe with its parameters filled up."""
     with whole:
-        from fastinit_kernels.draw import PARAMETERS
+        from fastinit_kernels.fill.draw import PARAMETERS
 
     packed = np.zeros(PARAMETERS)
     packed[: len(numbers)] = numbers

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastinit_kernels.forks import whole
+from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
 from .initialize import init
@@ -19,8 +19,8 @@ from .streams import philox_words
 from .verdict import judge
 
 if TYPE_CHECKING:
-    from fastinit_kernels.plan import Inputs
-    from fastinit_kernels.sources import Source
+    from fastinit_kernels.probe.workspace import Inputs
+    from fastinit_kernels.probe.sources import Source
 
 Array = NDArray[Any]
 
@@ -35,8 +35,8 @@ def measure(network: Network) -> ProbeResult:
 def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
     """Measure networks that differ in nothing but their depth: all on the way of one forward pass."""
     with whole:
-        from fastinit_kernels.bins import edges
-        from fastinit_kernels.probe import Layer, no_gradients, run
+        from fastinit_kernels.probe.bins import edges
+        from fastinit_kernels.probe.run import Layer, no_gradients, run
 
     start = time.perf_counter()
     network = max(networks, key=lambda n: n.depth)
@@ -88,7 +88,7 @@ class _Tensors:
 
     def __init__(self, network: Network) -> None:
         with whole:
-            from fastinit_kernels.probe import Inputs, Source
+            from fastinit_kernels.probe.run import Inputs, Source
 
         self.network, self.inputs_type, self.source = network, Inputs, Source
         self.rounding = network.dtype if network.dtype in ("bfloat16", "float16") else None

@@ -5,7 +5,7 @@
 The seed is the Philox key, low word first. The name gives the upper half of the counter: the first 8 bytes of its
 BLAKE2b digest, so that tensors of different names draw from different streams and adding a layer to a model changes
 no other layer. The empty name is stream 0. The lower half of the counter is the number of the block that element i
-reads (`fastinit_kernels.fill` says which). Nothing is ever advanced, so nothing depends on the order of calls, on
+reads (`fastinit_kernels.fill.draw` says which). Nothing is ever advanced, so nothing depends on the order of calls, on
 threads or on which part of a tensor is asked for.
 """
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from fastinit_kernels.forks import whole
+from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
 from .dtypes import compute_type
@@ -76,8 +76,8 @@ class Sparse:
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Write zeros, then the kept connections that lie in the region."""
         with whole:
-            from fastinit_kernels import sparse
-            from fastinit_kernels.draw import stored_type
+            from fastinit_kernels.fill.draw import stored_type
+            from fastinit_kernels.fill.sparse import Axes, Keys, sparse
 
         out[...] = 0
         if not out.size or not self.nonzeros:
@@ -92,15 +92,14 @@ class Sparse:
         rows = [(*region[a], size, math.prod(tensor.shape[a + 1 :]), strides[a]) for a, size in enumerate(tensor.shape)]
         neurons, connections = _split_axes(tensor)
         count = math.prod(region[a][1] for a in neurons)
-        sparse.sparse(
+        sparse(
             tensor.dtype,
             flat,
-            np.array([(offset, 0, count, 0, 0), *(rows[a] for a in neurons)], np.int64),
-            np.array([rows[a] for a in connections], np.int64).reshape(-1, 5),
+            Axes(np.array([rows[a] for a in neurons], np.int64).reshape(-1, 5), count, offset),
+            Axes(np.array([rows[a] for a in connections], np.int64).reshape(-1, 5), count),
             self.nonzeros,
             self.fan_in,
-            philox_key(tensor.seed, tensor.name),
-            philox_key(tensor.seed, tensor.name, "positions"),
+            Keys(philox_key(tensor.seed, tensor.name), philox_key(tensor.seed, tensor.name, "positions")),
             self._kept.recipe(tensor.dtype).parameters,
         )
 

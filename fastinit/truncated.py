@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastinit_kernels.forks import whole
+from fastinit_kernels.machine.forks import whole
 
 from .dtypes import compute_type, largest
 from .errors import check_finite, plain_number
@@ -137,7 +137,7 @@ def _check_bound(argument: str, value: Any) -> float:
 
 def _centre() -> float:
     with whole:
-        from fastinit_kernels.truncated import CENTRE
+        from fastinit_kernels.numeric.truncated import CENTRE
 
     return CENTRE
 
@@ -193,7 +193,7 @@ def _far(lower: float, upper: float, kind: str) -> _Far | None:
 
 def _terms() -> int:
     with whole:
-        from fastinit_kernels.truncated import TERMS
+        from fastinit_kernels.numeric.truncated import TERMS
 
     return TERMS
 

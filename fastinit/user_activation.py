@@ -20,7 +20,7 @@ import numbers
 from typing import Any
 
 import numpy as np
-from fastinit_kernels.forks import whole
+from fastinit_kernels.machine.forks import whole
 
 from .activations import ACTIVATIONS, ALIASES, Activation, Array, Function
 from .quadrature import find_kinks
@@ -118,6 +118,6 @@ def code_hash(pair: tuple[Any, Any]) -> str:
 
 def _values(pair: tuple[Any, Any], z: Array) -> tuple[Array, Array]:
     with whole:
-        from fastinit_kernels.activations import evaluate
+        from fastinit_kernels.probe.activate import evaluate
 
     return evaluate(pair, z)

@@ -86,7 +86,7 @@ def networks():
 
 def blocks():
     """Yield a name and the figures of a probe whose rows go through in blocks."""
-    from fastinit_kernels import probe
+    from fastinit_kernels.probe import run as probe
 
     budget = probe.ACTIVATION_BUDGET
     try:

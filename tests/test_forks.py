@@ -66,7 +66,7 @@ print(codes, len(known) > 100)
 
 def test_every_import_is_one_that_forks_wait_for(python):
     code = """
-from fastinit_kernels.forks import whole
+from fastinit_kernels.machine.forks import whole
 
 class Watch:
     alone = []

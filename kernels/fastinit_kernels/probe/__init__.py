@@ -1,0 +1,1 @@
+"""The deep forward probe and its way back: matrices in panels, phases of tasks, figures."""

@@ -1,0 +1,88 @@
+"""The driver of the deep forward probe: one launch a block of rows runs all layers forward, one more backward."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import forward
+from .backward import Backward
+from .figures import GRADIENTS, forward_figures
+from .sources import Source
+from .workspace import Inputs, Layer, Workspace
+
+__all__ = ["Inputs", "Layer", "Source", "run"]
+
+# Bytes of activations above which the rows go through the network in blocks.
+ACTIVATION_BUDGET = 1 << 30
+
+Figures = dict[str, NDArray[Any]]
+
+
+def run(
+    activation: Any,
+    layers: Sequence[Layer],
+    inputs: Inputs,
+    *,
+    bins: int,
+    dtype: Any = np.float32,
+    cotangents: Mapping[int, Source] | None = None,
+    block_rows: int | None = None,
+) -> tuple[Figures, dict[int, Figures]]:
+    """Send a batch through the layers and return every figure by name, one entry a layer.
+
+    Parameters
+    ----------
+    activation
+        What `activation_kernel` takes: the name of phi, or a user's functions.
+    layers
+        Sizes and sources of every layer; each one's n_in is the n_out of the one before.
+    inputs
+        What enters.
+    bins
+        Bins of each histogram.
+    dtype
+        The compute type, float32 or float64; arrays of the sources must have it.
+    cotangents
+        Depth -> where dL/da (batch, n_out) of the last of so many layers comes from: a backward pass for each.
+    block_rows
+        Rows that go through the network together; None: as many as fit a gigabyte. The figures do not depend on it
+        beyond the rounding of float64.
+
+    Returns
+    -------
+    forward
+        float64 (depth,) by figure; histogram int64 (depth, bins), underflow and overflow int64.
+    gradients
+        Depth -> float64 (depth,) by figure.
+    """
+    cotangents = cotangents or {}
+    if block_rows is None:
+        block_rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, bool(cotangents))
+    space = Workspace(activation, layers, inputs, bins, dtype, inputs.shape.blocks(block_rows), bool(cotangents))
+    passes = {depth: Backward(space, depth, cotangent) for depth, cotangent in cotangents.items()}
+    for row in range(0, space.layout.rows, space.layout.block_rows):
+        forward.run(space, row)
+        for backward in passes.values():
+            backward.run(row)
+    figures = forward_figures(space)
+    return figures, {depth: backward.figures(figures["nonfinite"]) for depth, backward in passes.items()}
+
+
+def no_gradients(depth: int) -> Figures:
+    """The gradients' figures where there is no backward pass."""
+    return {name: np.full(depth, np.nan) for name in GRADIENTS}
+
+
+def _fitting_rows(layers: Sequence[Layer], inputs: Inputs, itemsize: int, keep: bool) -> int:
+    """Rows whose activations fit the budget; all of them where what blocks would cost in memory is more."""
+    widths = [layers[0].n_in, *(layer.n_out for layer in layers)]
+    normalized = any(layer.normalize for layer in layers)
+    # A backward pass needs each layer's operand and slopes; without one, two signals take turns.
+    row = itemsize * (2 * sum(widths) if keep else (3 if normalized else 2) * max(widths))
+    rows = inputs.shape.rows
+    # The sums of dW that must then stay from block to block.
+    gradients = itemsize * inputs.shape.taps * sum(n * m for n, m in pairwise(widths)) if keep else 0
+    return rows if rows * row <= ACTIVATION_BUDGET + gradients else ACTIVATION_BUDGET // row

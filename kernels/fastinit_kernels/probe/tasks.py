@@ -1,0 +1,52 @@
+"""A task of the probe: a kernel that the scheduler calls with the task's number, its phase and its launch."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..machine.jit import Kernel, inline, kernel
+from ..machine.modes import use_widest_vectors
+from ..machine.schedule import PHASE
+from .records import LAUNCH, LAYER
+
+_phase_at, _launch_at, _layer_at = PHASE.at, LAUNCH.at, LAYER.at
+
+Body = Callable[..., None]
+
+
+def task_kernel(name: str, body: Body) -> Kernel:
+    """The kernel of `body(t, phase, layer, launch)`."""
+    work = inline(body)
+
+    @kernel(name)
+    def run(t: Any, phase_address: Any, launch_address: Any) -> int:
+        use_widest_vectors()
+        phase, launch = _phase_at(phase_address, np.int64(0)), _launch_at(launch_address, np.int64(0))
+        work(t, phase, _layer_at(launch.layers, phase.layer), launch)
+        return 0
+
+    return run
+
+
+def task(name: str) -> Callable[[Callable[[Any], Body]], Callable[[Any], Kernel]]:
+    """Turn a factory of bodies by the compute type into one of kernels, made once a type."""
+
+    def decorate(factory: Callable[[Any], Body]) -> Callable[[Any], Kernel]:
+        @cache
+        def make(dtype: Any) -> Kernel:
+            return task_kernel(f"{name}-{np.dtype(dtype).name}", factory(dtype))
+
+        make.__doc__ = factory.__doc__
+        return make
+
+    return decorate
+
+
+def ceiling(a: Any, b: Any) -> Any:
+    """a / b, rounded up."""
+    return (a + b - 1) // b
+
+
+ceil_div = inline(ceiling)

@@ -1,0 +1,120 @@
+"""dW = h^T delta, formed in blocks of 64 x 64 that live in L1 for as long as their statistics take."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..machine.jit import inline
+from ..machine.lanes import lanes_of, panel_width
+from ..machine.pointers import address_of, call_at, moved, pointers, stack_array
+from . import columns, merging
+from .gemm import Operand, multiply_function
+from .merging import Partial
+from .records import VALUE_RECORD
+from .tasks import Body, ceil_div, task, task_kernel
+
+# Rows of images gathered at a time for dW.
+_GATHERED_ROWS = 256
+_BLOCK, _ONE = np.int64(merging.BLOCK), np.int64(1)
+
+_hash_at, _record_at = pointers(np.uint64), VALUE_RECORD.at
+
+
+@inline
+def _marks_of(launch: Any, index: Any, block: Any) -> Any:
+    """Where the hashes of a block of dW_index are: two layers take turns, one being folded while the next is formed."""
+    return _hash_at(launch.marks, ((index & 1) * launch.most_blocks + block) * _BLOCK)
+
+
+def _fold(t: Any, phase: Any, layer: Any, launch: Any) -> None:
+    across, down = ceil_div(layer.n_out, _BLOCK), ceil_div(layer.n_in, _BLOCK)
+    left = t * _BLOCK
+    hashes = _hash_at(launch.updated_hashes, layer.unit + left)
+    for row in range(launch.taps * down):
+        marks = _marks_of(launch, phase.layer, row * across + t)
+        for j in range(min(_BLOCK, layer.n_out - left)):
+            hashes[j] = merging.mixed_with(hashes[j], marks[j])
+
+
+fold_kernel = task_kernel("fold", _fold)
+"""The hashes of a block of columns of dW, its blocks taken from top to bottom."""
+
+
+@cache
+def _product_function(dtype: Any) -> Any:
+    """`product(layer, launch, of, block)`: a block of dW; `of` is (tap, top, right, rows, columns, layer's number)."""
+    width, real_at = np.int64(panel_width(dtype)), pointers(dtype)
+    real, multiply = np.dtype(dtype).type, multiply_function(dtype, transposed=True)
+    most, gathered_elements = _GATHERED_ROWS, _GATHERED_ROWS * panel_width(dtype)
+
+    @inline
+    def product(layer: Any, launch: Any, of: Any, block: Any) -> None:
+        tap, top, right, rows, count, index = of
+        delta = launch.delta1 if index & 1 else launch.delta0
+        step = launch.padded_rows * width
+        gathered = stack_array(gathered_elements, real)
+        piece = most if launch.taps > 1 else launch.rows
+        for first in range(0, launch.rows, piece):
+            k = min(piece, launch.rows - first)
+            for row in range(0, rows, width):
+                place = layer.operand + (top + row) // width * step
+                a = real_at(launch.memory, place + first * width)
+                if launch.taps > 1:
+                    to = address_of(gathered)
+                    call_at(launch.patches, (address_of(launch), tap, _ONE, place, _ONE, np.int64(first), k, to))
+                    a = gathered
+                operand = Operand(a, width * width, np.int64(0), min(width, rows - row))
+                for column in range(0, count, width):
+                    c = moved(block, column * _BLOCK + row * width)
+                    d, d_step = c, width
+                    if first == 0 and launch.first_pass:
+                        d, d_step = real_at(launch.memory, launch.zero_row), np.int64(0)
+                    b = real_at(launch.memory, delta + (right + column) // width * step + first * width)
+                    multiply(operand, k, b, count - column, d, d_step, c)
+
+    return product
+
+
+@task("weight-gradient")
+def weight_gradient_kernel(dtype: Any) -> Body:
+    """A block of 64 x 64 of dW, and its figures.
+
+    Of a batch in several blocks of rows `sums` keeps the blocks of dW in between; `marks` become hashes of the block's
+    columns.
+    """
+    width, lanes = np.int64(panel_width(dtype)), lanes_of(dtype)
+    real, real_at = np.dtype(dtype).type, pointers(dtype)
+    product, statistics = _product_function(dtype), columns.value_statistics(dtype, marked=True)
+    merge, bits = merging.merge_values(dtype), merging.column_bits(dtype, columns.MARKED)
+    figures, elements = np.int64(len(columns.MARKED)), merging.BLOCK * merging.BLOCK
+    partials = merging.BLOCK * len(columns.MARKED)
+
+    def gradient(t: Any, phase: Any, layer: Any, launch: Any) -> None:
+        n_in, n_out = layer.n_in, layer.n_out
+        across, down = ceil_div(n_out, _BLOCK), ceil_div(n_in, _BLOCK)
+        tap = t // (across * down)
+        right, top = t % across * _BLOCK, t // across % down * _BLOCK
+        rows, count = min(_BLOCK, n_in - top), min(_BLOCK, n_out - right)
+        block = stack_array(elements, real)
+        kept = real_at(launch.sums, (layer.gradient_record + t) * np.int64(elements))
+        if not launch.first_pass:
+            for i in range(np.uint64(elements)):
+                block[i] = kept[i]
+        product(layer, launch, (tap, top, right, rows, count, phase.layer), block)
+        if not launch.last_pass:
+            for i in range(np.uint64(elements)):
+                kept[i] = block[i]
+            return
+        partial = stack_array(partials, real)
+        for column in range(0, count, width):
+            registers = np.int64(2) if count - column > lanes else np.int64(1)
+            statistics(moved(block, column * _BLOCK), rows, registers, moved(partial, column * figures))
+        marks = _marks_of(launch, phase.layer, t)
+        for j in range(count):
+            marks[j] = bits(moved(partial, j // width * width * figures + j % width))
+        whole = Partial(partial, width * figures, np.int64(0), np.int64(1), count, rows, np.int64(0))
+        record = _record_at(launch.gradient_records, layer.gradient_record + t)
+        merge(whole, record, stack_array(1, np.float64), np.int64(0))
+
+    return gradient

@@ -1,0 +1,171 @@
+"""What one run of the probe computes with: the layers, the input, and the buffers that a layout gives places in."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..machine.jit import place_of
+from .activate import activation_kernel
+from .bins import bins_of
+from .histogram import needs_counters, singly_kernel
+from .images import patches_kernel
+from .layout import CACHE_LINE, Batch, Shape, layout_of
+from .records import LAYER_RECORD, VALUE_RECORD, empty
+from .sources import Source, source_table
+
+_NO_BIAS = Source.constant(0.0)
+
+
+class Layer(NamedTuple):
+    """One layer z = h W + b, a = phi(z) or a = x + branch_scale * phi(z); x is the layer's input, h = x or normalised.
+
+    Parameters
+    ----------
+    n_in, n_out
+        Units (of images: channels) below and of this layer.
+    weight, bias
+        Where W (kernel^2 * n_in, n_out) and b (n_out,) come from; no bias: None.
+    parameter
+        The activation's parameter.
+    saturation
+        phi(z) outside [low, high] is saturated; NaN where the activation has no such rule.
+    range
+        Of the histogram.
+    branch_scale
+        Factor of the branch beside a skip; None: no skip. A skip needs n_in = n_out.
+    normalize
+        "layer", "rms" or None: how the rows of x are normalised.
+    """
+
+    n_in: int
+    n_out: int
+    weight: Source
+    bias: Source | None = None
+    parameter: float = 0.0
+    saturation: tuple[float, float] = (np.nan, np.nan)
+    range: tuple[float, float] = (-1.0, 1.0)
+    branch_scale: float | None = None
+    normalize: str | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What enters the network.
+
+    Parameters
+    ----------
+    source
+        Where the input comes from: (batch, n_0), or (batch, side, side, n_0).
+    batch
+        Number of inputs.
+    correlation
+        c: every second row x' becomes c x + sqrt(1 - c^2) x', x the row before it.
+    side
+        Of square images; 1: there are none.
+    kernel
+        Side of the square kernels of a convolution, stride 1, borders filled up with zeros.
+    """
+
+    source: Source
+    batch: int
+    correlation: float = 0.0
+    side: int = 1
+    kernel: int = 1
+
+    @property
+    def shape(self) -> Batch:
+        """What there is of them."""
+        return Batch(self.batch, self.side, self.kernel)
+
+
+class Workspace:
+    """Tables and buffers of the passes over blocks of rows; with `keep`, what a backward pass needs stays."""
+
+    def __init__(
+        self,
+        activation: Any,
+        layers: Sequence[Layer],
+        inputs: Inputs,
+        bins: int,
+        dtype: Any,
+        block_rows: int,
+        keep: bool,
+    ) -> None:
+        self.layers, self.dtype = layers, np.dtype(dtype)
+        shape = Shape(
+            batch=inputs.shape,
+            widths=(layers[0].n_in, *(layer.n_out for layer in layers)),
+            skips=tuple(layer.branch_scale is not None for layer in layers),
+            normalize=tuple(layer.normalize for layer in layers),
+            bins=bins,
+            dtype=self.dtype.name,
+            block_rows=block_rows,
+            keep=keep,
+        )
+        layout = self.layout = layout_of(shape)
+        self.memory = _zeros(layout.elements, self.dtype)
+        self.biased = any(layer.bias is not None for layer in layers)
+        self.sources = [inputs.source]
+        for layer in layers:
+            self.sources += [layer.weight, layer.bias or _NO_BIAS]
+        units, records = int(layout.units[-1]), int(layout.record[-1])
+        self.buffers = {
+            "layers": self._layer_table(),
+            "sources": source_table(self.sources, self.dtype.name),
+            "partial": np.empty(layout.partial, dtype),
+            "histogram": np.zeros((layout.copies, layout.counters), np.int64),
+            "records": empty(LAYER_RECORD, records),
+            "weight_records": empty(VALUE_RECORD, records),
+            "zeros": np.zeros(units, np.int64),
+            "hashes": np.zeros(units, np.uint64),
+            "weight_hashes": np.zeros(units, np.uint64),
+        }
+        self._base = self._launch(activation, inputs)
+
+    def _layer_table(self) -> Any:
+        table, layers = self.layout.table.copy(), self.layers
+        bins = bins_of(tuple(layer.range for layer in layers), self.layout.shape.bins, self.dtype.name)
+        for name, value in zip(("low", "high", "pivot", "first_bin", "bins_a_unit"), bins, strict=True):
+            table[name] = value
+        table["parameter"] = [layer.parameter for layer in layers]
+        table["least"], table["most"] = np.array([layer.saturation for layer in layers]).T
+        table["branch"] = [1.0 if layer.branch_scale is None else layer.branch_scale for layer in layers]
+        return table
+
+    def _launch(self, activation: Any, inputs: Inputs) -> Any:
+        """The record that all launches begin with."""
+        launch, dtype, shape = self.layout.launch.copy(), self.dtype, self.layout.shape
+        launch["activation"] = activation_kernel(activation, dtype.name).address
+        if shape.batch.taps > 1:
+            launch["patches"] = patches_kernel(dtype.type).address
+        if needs_counters(shape.bins, dtype):
+            launch["count_singly"] = singly_kernel(dtype.type).address
+        c = inputs.correlation
+        launch["like"], launch["fresh"] = c, math.sqrt((1 - c) * (1 + c))
+        for name, buffer in self.buffers.items():
+            launch[name] = place_of(buffer)
+        return launch
+
+    def grow(self, elements: int) -> None:
+        """Make room for so many numbers, before any is written."""
+        if elements > self.memory.size:
+            self.memory = _zeros(elements, self.dtype)
+
+    def launch(self, **values: Any) -> Any:
+        """The record of a launch, with some of its fields."""
+        launch = self._base.copy()
+        launch["memory"] = place_of(self.memory)
+        for name, value in values.items():
+            launch[name] = value
+        return launch
+
+
+def _zeros(elements: int, dtype: Any) -> Any:
+    """Zeros that start where a line of the cache does: no register is loaded from two of them."""
+    spare = CACHE_LINE // dtype.itemsize
+    block = np.zeros(elements + spare, dtype)
+    start = -place_of(block) % CACHE_LINE // dtype.itemsize
+    return block[start : start + elements]
