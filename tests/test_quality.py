@@ -326,7 +326,7 @@ def test_the_command_refuses_what_it_cannot_do(arguments, capsys):
 
 
 def test_each_program_of_a_battery_has_words_of_its_own():
-    # Each takes a word and a half chunk; the rest of what was handed to it is nobody's.
+    # Each takes half a chunk and a word; the rest of the chunk that it was fed is nobody's.
     program = f"""import sys, struct
 data = sys.stdin.buffer.read(4 * ({streams.CHUNK} // 2 + 1))
 print("p", "first", struct.unpack("=I", data[:4])[0], sep="\\t")

@@ -22,7 +22,7 @@ DIEHARDER = ("0", "4", "8", "10", "11", "15", "16", "100", "202 -n 4", "206", "2
 
 
 class Battery(NamedTuple):
-    """Programs that read words from their standard input, one after the other, and print p-values.
+    """Programs that are fed words, one program after the other, and print p-values.
 
     `line` finds (statistic, p-value) in what they print; p-values beyond `failure` and 1 - `failure` are failures.
     """
@@ -72,7 +72,7 @@ class Outcome(NamedTuple):
 
 
 def examine(battery: Battery, chunks: Iterable[NDArray]) -> Outcome:
-    """Run a battery over a stream; each of its programs goes on where the one before stopped."""
+    """Run a battery over a stream; each of its programs begins with the chunk after those that the last one was fed."""
     words = iter(chunks)
     text = "".join(_run(command, words) for command in battery.commands)
     version = re.search(r"(TestU01|version) \d[\d.]*", text)

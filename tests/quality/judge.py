@@ -18,8 +18,9 @@ Table = dict[str, dict[str, float]]
 SUSPICIOUS = 1e-4
 # The level of the two tests that judge all p-values together.
 LEVEL = 1e-4
-# Its mean in SmallCrush is 27, so its p-values come in steps of up to 0.08.
-COARSE = "BirthdaySpacings"
+# Statistics with few values, so that their p-values come in steps: a count whose mean is 27 in SmallCrush, and the
+# largest number of equal bits among pairs.
+COARSE = ("BirthdaySpacings", "ClosePairsBitMatch")
 
 
 @dataclass(frozen=True)
