@@ -5,7 +5,7 @@ import itertools
 import numba
 import numpy as np
 import probe_twin as twin
-from fastinit_kernels.probe import Inputs, Layer, Source, run
+from fastinit_kernels.probe.run import Inputs, Layer, Source, run
 
 SHAPES = [
     (1, (1, 1)),

@@ -3,7 +3,7 @@
 import numpy as np
 import probe_twin as twin
 import pytest
-from fastinit_kernels.probe import Inputs, Layer, Source, run
+from fastinit_kernels.probe.run import Inputs, Layer, Source, run
 from layers import arrays, check_counts, images, probe, same, same_on_any_threads
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import fastinit_kernels
 import pytest
-from fastinit_kernels import cache
+from fastinit_kernels.machine import cache
 from numba.core import config
 from numba.core.registry import cpu_target
 
@@ -30,7 +30,7 @@ print(x.tobytes().hex()[:64], time.perf_counter() - before)
 # One that compiles at once. Prints its value, what it found in the cache, the number of warnings and their text.
 TINY = """
 import sys, warnings
-from fastinit_kernels.jit import kernel
+from fastinit_kernels.machine.jit import compiled
 @kernel("tiny")
 def tiny(x): return x + 1
 with warnings.catch_warnings(record=True) as caught:
@@ -51,7 +51,7 @@ def warned(output):
 # TINY in one folder after the other, each as a process of its own would see it.
 IN_EACH = f"""
 import json, os, sys, numba
-from fastinit_kernels import cache
+from fastinit_kernels.machine import cache
 for folder in json.loads(sys.argv[1]):
     os.makedirs(folder, exist_ok=True)
     os.chdir(folder)
@@ -140,7 +140,7 @@ def test_another_version_in_a_zip_runs_its_own_code(python, right, releases, tmp
 
 @pytest.mark.parametrize("form", FORMS)
 def test_versions_in_every_form_have_folders_of_their_own(python, releases, tmp_path, form):
-    code = "from fastinit_kernels.jit import *; import fastinit_kernels\n" + TINY
+    code = "from fastinit_kernels.machine.jit import *; import fastinit_kernels\n" + TINY
     folders = set()
     for path in releases[form]:
         found = python(code + "print(fastinit_kernels.__file__)", PYTHONPATH=str(path), NUMBA_CACHE_DIR=str(tmp_path))
@@ -164,7 +164,7 @@ def test_sources_that_cannot_be_read_mean_no_cache(python, tmp_path):
 def test_nothing_is_kept_once_the_sources_have_changed(python, tmp_path):
     # An upgrade under a running process: modules imported later would be the new ones.
     shutil.copytree(Path(fastinit_kernels.__file__).parent, tmp_path / "fastinit_kernels")
-    code = f"import fastinit_kernels.jit; open({str(tmp_path / 'fastinit_kernels' / 'lines.py')!r}, 'a').write('#')\n"
+    code = f"import fastinit_kernels.machine.jit; open({str(tmp_path / 'fastinit_kernels' / 'lines.py')!r}, 'a').write('#')\n"
     cache = tmp_path / "cache"
     assert python(code + TINY, PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR=str(cache)) == "42 0 0\n"
     assert not list(cache.rglob("*.bin"))
@@ -251,7 +251,7 @@ assert "NUMBA_CACHE_DIR" in str(ours[0].message)
 DROP = """
 import os, numba
 numba.njit(lambda x: x + 1)(1)
-import fastinit_kernels.jit
+import fastinit_kernels.machine.jit
 os.setgroups([])
 os.setgid(54321)
 os.setuid(54321)
@@ -279,7 +279,7 @@ def test_every_kind_of_home_will_do(python, root, public):
     os.chown(public / "own", 54321, 54321)
     code = """
 import json
-from fastinit_kernels.cache import cache_folder
+from fastinit_kernels.machine.cache import cache_folder
 for place in json.loads(sys.argv[1]):
     os.environ = {"TMPDIR": sys.argv[2], **place}
     cache_folder.cache_clear()

@@ -135,7 +135,7 @@ def test_probe_takes_widths_sigma_and_bias(tmp_path):
 
 
 def test_info_names_versions_threads_and_the_cache():
-    from fastinit_kernels.cache import cache_folder
+    from fastinit_kernels.machine.cache import cache_folder
 
     output = invoke("info").output
     assert fi.__version__ in output

@@ -5,10 +5,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 import twin
-from fastinit_kernels import rounding
-from fastinit_kernels.draw import parameters_function
-from fastinit_kernels.jit import kernel
-from fastinit_kernels.laws import uniform_f32
+from fastinit_kernels.numeric import rounding
+from fastinit_kernels.fill.draw import parameters_function
+from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.numeric.laws import uniform_f32
 
 import fastinit as fi
 from fastinit.laws import Uniform
@@ -122,7 +122,7 @@ def every_word(low, high):
     law, parameters = fi.get_scheme("uniform", low=low, high=high).law(fi.Fans(1, 1)).recipe("float32")
     load = parameters_function(law, "float32")
 
-    @kernel(None)
+    @compiled
     def values(out, parameters):
         p = load(parameters)
         for w in range(out.size):
@@ -273,7 +273,7 @@ def test_rounding_of_every_upper_half_word(dtype):
     lower |= set(np.random.default_rng(2).integers(0, 1 << 16, 30).tolist())
     function = getattr(rounding, f"{dtype}_bits")
 
-    @kernel(None)
+    @compiled
     def round_all(x, out):
         for i in range(x.size):
             out[i] = function(x[i])

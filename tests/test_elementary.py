@@ -8,8 +8,8 @@ from pathlib import Path
 import mpmath as mp
 import numpy as np
 import pytest
-from fastinit_kernels import elementary, transcendental
-from fastinit_kernels.jit import kernel
+from fastinit_kernels.numeric import elementary, transcendental
+from fastinit_kernels.machine.jit import compiled
 from scipy.special import log_ndtr
 
 ONE_ARGUMENT = ["log_f32", "log_f64", "normal_centre_f32", "normal_outer_f32", "normal_tail_f64"]
@@ -20,12 +20,12 @@ def loop(name):
     """The function called `name` over arrays, as a fresh compile of its own."""
     function = getattr(elementary, name)
 
-    @kernel(None)
+    @compiled
     def one(x, out):
         for i in range(x.size):
             out[i] = function(x[i])
 
-    @kernel(None)
+    @compiled
     def two(x, first, second):
         for i in range(x.size):
             first[i], second[i] = function(x[i])

@@ -109,7 +109,7 @@ print({*codes})
 
 def test_while_another_thread_compiles(python):
     code = """
-from fastinit_kernels.jit import kernel
+from fastinit_kernels.machine.jit import compiled
 
 inside = threading.Event()
 
@@ -120,7 +120,7 @@ class Slow:
 
     def save_overload(self, signature, result): ...
 
-@kernel(None)
+@compiled
 def successor(x):
     return x + 1
 

@@ -7,9 +7,9 @@ import numpy as np
 import probe_twin as twin
 import pytest
 from assembly import MACHINE, PATTERNS
-from fastinit_kernels.layout import A_IN, A_OUT, INVERSES, OPERAND, SLOPES
-from fastinit_kernels.plan import Plan
-from fastinit_kernels.probe import Inputs, Layer, Source
+from fastinit_kernels.probe.layout import A_IN, A_OUT, INVERSES, OPERAND, SLOPES
+from fastinit_kernels.probe.workspace import Plan
+from fastinit_kernels.probe.run import Inputs, Layer, Source
 from layers import SHAPES, arrays, check_counts, one_layer, one_pass, probe, rounding, same, same_on_any_threads
 
 import fastinit as fi
@@ -180,7 +180,7 @@ def test_a_small_spread_beside_a_large_mean():
 PROGRAM = """
 import sys, os; sys.path.insert(0, os.environ["TESTS"])
 import numpy as np, layers as t
-from fastinit_kernels.probe import Source
+from fastinit_kernels.probe.run import Source
 w, b, x = t.arrays((70, 129, 40), 131, np.float32)
 c = np.random.default_rng(9).standard_normal((131, 40)).astype(np.float32)
 got = [t.probe("tanh", w, b, x, np.float32, cotangent=Source(array=c))]
@@ -216,7 +216,7 @@ GUARD = """
 import json, re, sys
 import numpy as np
 from fastinit_kernels import activations, backward, forward, probe
-from fastinit_kernels.jit import kernel
+from fastinit_kernels.machine.jit import compiled
 patterns = json.loads(sys.argv[1])
 w = probe.Source(array=np.ones((8, 8), np.float32))
 layers = [probe.Layer(8, 8, w)] * 2
@@ -229,7 +229,7 @@ for name in activations.NAMES:
     activations.activation_address(name, "float32")
     kernels[name] = activations.activation_kernel(name, "float32")
 
-@kernel(None)
+@compiled
 def chained(z, a):
     # A ReLU that waits for its neighbour: nothing can be packed.
     for i in range(1, len(z)):

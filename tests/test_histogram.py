@@ -5,11 +5,11 @@ import platform
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
-from fastinit_kernels.bins import bins_of, edges
-from fastinit_kernels.gemm import CHUNK
-from fastinit_kernels.histogram import histogram_function
-from fastinit_kernels.jit import kernel
-from fastinit_kernels.lanes import panel_width
+from fastinit_kernels.probe.bins import bins_of, edges
+from fastinit_kernels.probe.gemm import CHUNK
+from fastinit_kernels.probe.histogram import histogram_function
+from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.machine.lanes import panel_width
 
 DTYPES = ("float32", "float64")
 FEW, MANY = (1, 2, 30, 32), (33, 64, 65, 200, 5000)
@@ -18,7 +18,7 @@ FEW, MANY = (1, 2, 30, 32), (33, 64, 65, 200, 5000)
 def _kernel(dtype):
     count = histogram_function(dtype)
 
-    @kernel(None)
+    @compiled
     def counted(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, histogram, to):
         count(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, histogram, to)
 
@@ -155,7 +155,7 @@ CODE = """
 import os, sys
 sys.path.insert(0, os.environ["TESTS"])
 import test_histogram as t
-from fastinit_kernels.lanes import register_bytes
+from fastinit_kernels.machine.lanes import register_bytes
 print(register_bytes())
 for dtype in t.DTYPES:
     for bins in (30, 65):

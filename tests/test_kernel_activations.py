@@ -8,8 +8,8 @@ from functools import cache
 import mpmath as mp
 import numpy as np
 import pytest
-from fastinit_kernels.activations import NAMES, activation_both
-from fastinit_kernels.jit import kernel
+from fastinit_kernels.numeric.activations import NAMES, activation_both
+from fastinit_kernels.machine.jit import compiled
 
 DTYPES = ["float32", "float64"]
 BOUND = 3  # of the module's docstring, in eps max(1, |value|)
@@ -72,7 +72,7 @@ FORMULAS = {
 def compiled(name, dtype):
     both = activation_both(name, dtype)
 
-    @kernel(None)
+    @compiled
     def run(z, p, value, slope):
         for i in range(z.size):
             value[i], slope[i] = both(z[i], p)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import twin
-from fastinit_kernels.jit import kernel
-from fastinit_kernels.philox import philox
+from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.numeric.philox import philox
 
 KNOWN = [
     [int(word, 16) for word in line.split()[1:]]
@@ -15,7 +15,7 @@ KNOWN = [
 ]
 
 
-@kernel(None)
+@compiled
 def blocks(counters, keys, out):
     for i in range(len(counters)):
         c, k = counters[i], keys[i]

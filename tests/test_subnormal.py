@@ -7,8 +7,8 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 import pytest
-from fastinit_kernels.intrinsics import read_float_mode, write_float_mode
-from fastinit_kernels.jit import PARALLEL_FROM, Tiled, inline
+from fastinit_kernels.machine.intrinsics import read_float_mode, write_float_mode
+from fastinit_kernels.machine.jit import PARALLEL_FROM, Tiled, inline
 from llvmlite import ir
 
 import fastinit as fi
@@ -115,7 +115,7 @@ def test_other_cpus_are_left_alone():
 ALIKE = """
 import sys
 import numpy as np
-from fastinit_kernels.jit import Tiled, inline
+from fastinit_kernels.machine.jit import Tiled, inline
 
 def add(number):
     @inline

@@ -3,8 +3,8 @@
 import numpy as np
 import probe_twin as twin
 import pytest
-from fastinit_kernels import backward
-from fastinit_kernels.probe import Source
+from fastinit_kernels.probe import backward
+from fastinit_kernels.probe.run import Source
 from layers import arrays, images, probe, same_on_any_threads
 
 import fastinit as fi
@@ -98,7 +98,7 @@ def test_weights_drawn_in_parts_keep_their_units(columns_at_a_time, monkeypatch)
     weights, biases, inputs = arrays((40, 700, 33), 20, np.float32)
     weights, biases = twins_of(weights, biases, 0, 2)
     if columns_at_a_time:
-        monkeypatch.setattr("fastinit_kernels.layout.WEIGHT_BUDGET", columns_at_a_time)
+        monkeypatch.setattr("fastinit_kernels.probe.layout.WEIGHT_BUDGET", columns_at_a_time)
     got = probe("tanh", weights, biases, inputs, np.float32, cotangent=Source.constant(1.0))
     assert got["weight_distinct"].tolist() == [700, 33]
     assert got["updated_distinct"].tolist() == [700, 33]

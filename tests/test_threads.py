@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from fastinit_kernels.jit import kernel
+from fastinit_kernels.machine.jit import compiled
 
 LAYERS = ["omp", "workqueue"]
 
@@ -147,7 +147,7 @@ print(parallel._is_initialized)
 
 def test_import_compiles_nothing_and_starts_no_pool(python):
     code = """
-import fastinit_kernels.fill, fastinit_kernels.sparse, fastinit_kernels.jit
+import fastinit_kernels.fill, fastinit_kernels.sparse, fastinit_kernels.machine.jit
 from numba.np.ufunc import parallel
 from numba.core.dispatcher import Dispatcher
 import numba.core.compiler_lock, gc
@@ -213,7 +213,7 @@ def test_ctrl_c_waits_for_the_end_of_a_compilation(number):
 
         def save_overload(self, signature, result): ...
 
-    @kernel(None)
+    @compiled
     def successor(x):
         return x + 1
 

@@ -5,8 +5,8 @@ import re
 import mpmath as mp
 import numpy as np
 import pytest
-from fastinit_kernels.jit import kernel
-from fastinit_kernels.transcendental import FUNCTIONS, Functions
+from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.numeric.transcendental import FUNCTIONS, Functions
 
 DTYPES = ["float32", "float64"]
 PAIRS = {"decay", "normal", "cos_sin"}
@@ -15,12 +15,12 @@ PAIRS = {"decay", "normal", "cos_sin"}
 def evaluate(name, x):
     function = getattr(FUNCTIONS[x.dtype.name], name)
 
-    @kernel(None)
+    @compiled
     def one(x, out):
         for i in range(x.size):
             out[i] = function(x[i])
 
-    @kernel(None)
+    @compiled
     def two(x, first, second):
         for i in range(x.size):
             first[i], second[i] = function(x[i])

@@ -7,9 +7,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import twin
-from fastinit_kernels.draw import LAWS, parameters_function
-from fastinit_kernels.jit import kernel
-from fastinit_kernels.rounding import identity
+from fastinit_kernels.fill.draw import LAWS, parameters_function
+from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.numeric.rounding import identity
 from scipy import stats
 
 import fastinit as fi
@@ -114,7 +114,7 @@ def test_symmetric_bounds_give_symmetric_values(bounds):
     batch, load, count = LAWS[law].single(identity), parameters_function(law, "float32"), np.uint64(4)
     words = np.random.default_rng(4).integers(0, 2**32, 256, dtype=np.uint64).astype(np.uint32)
 
-    @kernel(None)
+    @compiled
     def values(out, words, parameters):
         batch(out, words, count, load(parameters))
 

@@ -11,8 +11,8 @@ import numba
 import numpy as np
 import pytest
 from fastinit_kernels.activations import activation_address
-from fastinit_kernels.intrinsics import call_at, pointer_to
-from fastinit_kernels.jit import kernel
+from fastinit_kernels.machine.intrinsics import call_at, pointer_to
+from fastinit_kernels.machine.jit import compiled
 from scipy import special
 
 import fastinit as fi
@@ -64,7 +64,7 @@ def root(z):
     return math.sqrt(abs(z))
 
 
-@kernel(None)
+@compiled
 def call(address, z, value, slope, p):
     call_at(address, (pointer_to(z, 0), pointer_to(value, 0), pointer_to(slope, 0), np.uint64(z.size), p))
 

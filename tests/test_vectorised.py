@@ -19,9 +19,9 @@ CODE = """
 import json, math, re, sys
 import numpy as np
 from fastinit_kernels import draw, fill
-from fastinit_kernels.intrinsics import fma
-from fastinit_kernels.jit import kernel
-from fastinit_kernels.philox import philox
+from fastinit_kernels.machine.intrinsics import fma
+from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.numeric.philox import philox
 
 patterns = json.loads(sys.argv[1])
 
@@ -38,7 +38,7 @@ for law in json.loads(sys.argv[2]):
         tiled(1, 1, out, geometry, np.zeros(4, np.uint32), np.zeros(draw.PARAMETERS))
         found[f"{law} {dtype}"] = count(tiled.work)
 
-@kernel(None)
+@compiled
 def chained(out, key):
     # Each block's counter is the last block's word, each value goes into the next: nothing can be packed.
     w = np.uint32(1)

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import twin
-from fastinit_kernels.draw import _draw_words, group_function, group_size, parameters_function
-from fastinit_kernels.intrinsics import stack_array
-from fastinit_kernels.jit import inline, kernel
+from fastinit_kernels.fill.draw import _draw_words, group_function, group_size, parameters_function
+from fastinit_kernels.machine.intrinsics import stack_array
+from fastinit_kernels.machine.jit import inline, kernel
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
@@ -154,7 +154,7 @@ def _gather(draw: Callable[..., None], load: Callable[..., Any], size: int, kind
     """The kernel (seeds, streams, elements, parameters, out): each element's value, drawn as the package draws it."""
     group_length = np.uint64(size)
 
-    @kernel(None)
+    @compiled
     def gather(seeds: Any, streams: Any, elements: Any, parameters: Any, out: Any) -> None:
         p = load(parameters)
         group = stack_array(size, kind)
