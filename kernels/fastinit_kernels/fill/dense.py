@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..machine.ahead import family
 from ..machine.jit import Kernel, inline, kernel, place_of
 from ..machine.modes import use_widest_vectors
 from ..machine.pointers import moved, pointers, stack_array
@@ -54,13 +55,13 @@ def run_function(law: str, dtype: str) -> Callable[..., None]:
     return run
 
 
-@cache
+@family
 def fill_kernel(law: str, dtype: str) -> Kernel:
     """The kernel of a law and dtype: tile t of the region that a `_FILL` record describes."""
     run, load_parameters = run_function(law, dtype), parameters_function(law, dtype)
     out_at = pointers(stored_type(dtype))
 
-    @kernel(f"fill-{law}-{dtype}")
+    @kernel(f"fill-{law}-{dtype}", cost=1.0)
     def tile(t: Any, launch_address: Any) -> int:
         use_widest_vectors()
         launch = _fill_at(launch_address, np.int64(0))

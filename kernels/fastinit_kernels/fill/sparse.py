@@ -5,12 +5,12 @@ pearls: a sample of brilliance", CACM 30(9), 1987): k draws, no rejection. Draw 
 block m * ceil(k / 2) + j // 2 of the position stream.
 """
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..machine.ahead import family
 from ..machine.jit import Kernel, inline, kernel, place_of
 from ..machine.modes import use_widest_vectors
 from ..machine.pointers import pointers, stack_array
@@ -82,14 +82,14 @@ def _neuron(local: Any, axes: Any, count: Any) -> Any:
     return neuron
 
 
-@cache
+@family
 def sparse_kernel(dtype: str) -> Kernel:
     """The kernel of a dtype: tile t of the neurons that a `_SPARSE` record describes."""
     groups, load_parameters = group_function("normal", dtype), parameters_function("normal", dtype)
     size, stored = group_size(dtype), stored_type(dtype)
     out_at = pointers(stored)
 
-    @kernel(f"sparse-{dtype}")
+    @kernel(f"sparse-{dtype}", cost=1.0)
     def tile(t: Any, launch_address: Any) -> int:
         use_widest_vectors()
         launch = _sparse_at(launch_address, np.int64(0))

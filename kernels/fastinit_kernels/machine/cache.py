@@ -28,6 +28,9 @@ import numpy as np
 from numba.core import serialize
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
+
+from .internals import ready_to_load
 
 # Settings of Numba's that leave the code alone: places of files, numbers of threads, GPUs, what is printed. Every
 # other one is part of a kernel's address, those of Numba's next versions, too.
@@ -58,7 +61,7 @@ class Store(_Cache):  # type: ignore[misc]
         return str(cache_folder())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        target_context.refresh()
+        ready_to_load(target_context)
         folder = cache_folder()
         if folder is None:
             return None
@@ -70,6 +73,11 @@ class Store(_Cache):  # type: ignore[misc]
             return CompileResult._rebuild(target_context, *pickle.loads(stored[32:]))
         except Exception:  # absent, unreadable, or anything that a pickle can raise: compile again
             return None
+
+    def holds(self, signature: Any) -> bool:
+        """Whether a file stands where this kernel's would; what is in it is seen when it is loaded."""
+        folder = cache_folder()
+        return folder is not None and (folder / self._file(self._key(signature, cpu_target.target_context))).exists()
 
     def save_overload(self, sig: Any, data: Any) -> None:
         folder = cache_folder()

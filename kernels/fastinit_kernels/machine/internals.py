@@ -86,3 +86,19 @@ def threads_are_started() -> bool:
 def threads_are_known() -> bool:
     """Whether `threads_are_started` knows."""
     return not _FALLBACKS and hasattr(parallel, "_is_initialized")
+
+
+def ready_to_load(target_context: Any) -> None:
+    """Let machine code be loaded, which calls Numba's runtime.
+
+    Numba gets ready to compile, too, and imports SciPy on the way, which takes longer than to load all of a probe.
+    """
+    try:
+        from numba.core.runtime import rtsys
+    except ImportError:
+        target_context.refresh()
+        return
+    if _FALLBACKS:
+        target_context.refresh()
+    else:
+        rtsys.initialize(target_context)

@@ -9,14 +9,14 @@ that comes in many kinds, is compiled once, and only if somebody needs it.
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numba
-import numpy as np
-import numpy.ma  # Numba would at the first array, while another thread may fork
 from numba import types
 
 from .cache import Store
@@ -89,16 +89,44 @@ class Kernel:
         Its source.
     signature
         Types of its arguments; int64 all of them unless given.
+    parallel
+        Whether Numba's threads run its loops.
+    cost
+        About how many seconds it takes to compile; what takes longest is begun first.
     """
 
-    def __init__(self, name: str | None, function: Callable[..., int], signature: Any, parallel: bool) -> None:
+    def __init__(
+        self, name: str | None, function: Callable[..., int], signature: Any, parallel: bool, cost: float
+    ) -> None:
         self.name, self._parallel = name, parallel
         if name is not None:
             function.__qualname__ = name.replace("-", "_")
         self._function = function
         arguments = function.__code__.co_argcount
         self._signature = types.int64(*(signature or (types.int64,) * arguments))
+        self.cost = cost
+        self.origin: tuple[Callable[..., Kernel], tuple[Any, ...]] | None = None
+        self._store = Store(name) if name is not None else None
         self._ready: dict[str, Any] = {}
+
+    def __reduce__(self) -> Any:
+        """Another process makes it by its origin, or finds it in its module."""
+        if self.origin is not None:
+            return self.origin
+        module = sys.modules[self._function.__module__]
+        return _kernel_in, (module.__name__, next(name for name, value in vars(module).items() if value is self))
+
+    def is_loaded(self) -> bool:
+        """Whether it can be called at once."""
+        return "dispatcher" in self._ready
+
+    def is_compiled(self) -> bool:
+        """Whether it is loaded, or in the cache."""
+        return self.is_loaded() or (self._store is not None and self._store.holds(self._signature))
+
+    def load(self) -> None:
+        """Compile it, or read it from the cache."""
+        self.dispatcher  # noqa: B018
 
     @property
     def dispatcher(self) -> Any:
@@ -106,8 +134,8 @@ class Kernel:
         ready = self._ready.get("dispatcher")
         if ready is None:
             dispatcher: Any = compiled(self._function, parallel=self._parallel)
-            if self.name is not None:
-                keep_on_disk(dispatcher, Store(self.name))
+            if self._store is not None:
+                keep_on_disk(dispatcher, self._store)
             dispatcher.compile(self._signature)
             # Of two threads that compile at once the first wins: code lives no longer than its dispatcher.
             ready = self._ready.setdefault("dispatcher", dispatcher)
@@ -128,11 +156,16 @@ class Kernel:
         return int(self.dispatcher(*numbers))
 
 
+def _kernel_in(module: str, name: str) -> Kernel:
+    found: Kernel = getattr(import_module(module), name)
+    return found
+
+
 def kernel(
-    name: str | None, signature: tuple[Any, ...] | None = None, *, parallel: bool = False
+    name: str | None, signature: tuple[Any, ...] | None = None, *, parallel: bool = False, cost: float = 0.2
 ) -> Callable[[Callable[..., int]], Kernel]:
     """Make a `Kernel` of the function below."""
-    return lambda function: Kernel(name, function, signature, parallel)
+    return lambda function: Kernel(name, function, signature, parallel, cost)
 
 
 def place_of(array: Any) -> int:

@@ -18,7 +18,7 @@ from numba.core import cgutils, types
 from .jit import Kernel, inline, kernel, place_of
 from .pointers import Codegen, address_of, call_at, intrinsic, pointer_to
 from .records import Table
-from .threads import run_tiles
+from .threads import DRIVERS, run_tiles
 
 _WORD = ir.IntType(64)
 
@@ -102,6 +102,7 @@ class Program:
         self.phases: list[tuple[Kernel, int, int, int, int, int]] = []
         self.tasks = 0
         self.after = 0
+        self._table: Any = None
 
     def add(self, function: Kernel, layer: int, tasks: int, start: int = 0, stop: int = 0) -> None:
         """`tasks` tasks of a kernel for a layer, over the columns [start, stop)."""
@@ -113,13 +114,19 @@ class Program:
         """Close the group."""
         self.after = self.tasks
 
+    def kernels(self) -> list[Kernel]:
+        """What it calls, and what calls that."""
+        return [_task, *DRIVERS, *dict.fromkeys(function for function, *_ in self.phases)]
+
     def table(self) -> Any:
-        """The phases as the kernel reads them."""
-        return np.array([(function.address, *rest) for function, *rest in self.phases], PHASE.dtype)
+        """The phases as the scheduler reads them."""
+        if self._table is None:
+            self._table = np.array([(function.address, *rest) for function, *rest in self.phases], PHASE.dtype)
+        return self._table
 
 
-def run_program(phases: Any, tasks: int, launch: int, steps: int) -> None:
-    """Run all tasks of a program's table; each kernel gets its task's number, the phase and the launch."""
-    done = np.zeros(1, np.int64)
-    program = _PROGRAM.record(phases=place_of(phases), count=len(phases), done=place_of(done), launch=launch)
-    run_tiles(_task, place_of(program), tasks, steps, flush=True)
+def run_program(program: Program, launch: int, steps: int) -> None:
+    """Run all tasks of a program; each kernel gets its task's number, the phase and the launch."""
+    done, phases = np.zeros(1, np.int64), program.table()
+    whole = np.array([(place_of(phases), len(phases), place_of(done), launch)], _PROGRAM.dtype)
+    run_tiles(_task, place_of(whole), program.tasks, steps, flush=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from .ahead import prepare
 from .internals import threads_are_known, threads_are_started
 from .jit import Kernel, inline, kernel, place_of
 from .modes import flush_subnormals, restore
@@ -45,17 +46,21 @@ def _work(function: Any, launch: Any, counter: Any, last: Any, flush: Any) -> No
         restore(mode)
 
 
-@kernel("serial")
+@kernel("serial", cost=0.1)
 def _serial(function: Any, launch: Any, counter: Any, last: Any, flush: Any) -> int:
     _work(function, launch, counter, last, flush)
     return 0
 
 
-@kernel("parallel", parallel=True)
+@kernel("parallel", parallel=True, cost=0.4)
 def _parallel(workers: Any, function: Any, launch: Any, counter: Any, last: Any, flush: Any) -> int:
     for _ in numba.prange(workers):
         _work(function, launch, counter, last, flush)
     return 0
+
+
+DRIVERS = (_serial, _parallel)
+"""What runs every kernel's tiles."""
 
 
 def run_tiles(function: Kernel, launch: int, tiles: int, steps: int, *, flush: bool = False) -> None:
@@ -70,6 +75,8 @@ def run_tiles(function: Kernel, launch: int, tiles: int, steps: int, *, flush: b
     flush
         Subnormal numbers count as 0 in the tiles, and nowhere else: x86 computes with them ten to fifty times slower.
     """
+    if not function.is_loaded():
+        prepare((function, _serial, _parallel) if steps >= PARALLEL_FROM else (function, _serial))
     address, mode = function.address, int(flush)
     counter = np.zeros(1, np.int64)
     at = place_of(counter)

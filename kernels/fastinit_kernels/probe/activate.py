@@ -4,13 +4,13 @@ A user's own functions of z, compiled by Numba, get a kernel of the same form; t
 """
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from ..machine.ahead import family
 from ..machine.jit import Kernel, compiled, kernel, place_of
 from ..machine.modes import use_widest_vectors
 from ..machine.pointers import pointers
@@ -23,7 +23,7 @@ UserFunctions = tuple[Any, Any]
 _SIGNATURE = (types.int64,) * 4 + (types.float64,)
 
 
-@cache
+@family
 def activation_kernel(activation: str | UserFunctions, dtype: str) -> Kernel:
     """`activate(z, a, s, n, p)`: a = phi(z) and s = phi'(z) of n elements at addresses; p is phi's parameter."""
     if not isinstance(activation, str):

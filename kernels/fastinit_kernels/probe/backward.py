@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..machine.jit import inline, place_of
+from ..machine.jit import Kernel, inline, place_of
 from ..machine.lanes import lanes_of, panel_width
 from ..machine.pointers import data_of, keep, pointers, stack_array
 from ..machine.schedule import Program, run_program
@@ -50,7 +50,7 @@ def stream_of(launch: Any, index: Any) -> Any:
     return launch.stream1 if index & 1 else launch.stream0
 
 
-@task("cotangent")
+@task("cotangent", 0.5)
 def cotangent_kernel(dtype: Any) -> Body:
     """A block of dL/da of the last layer into panels."""
     width = np.int64(panel_width(dtype))
@@ -68,7 +68,7 @@ def cotangent_kernel(dtype: Any) -> Body:
     return block
 
 
-@task("turn")
+@task("turn", 0.7)
 def turn_kernel(dtype: Any) -> Body:
     """A block of W's columns, turned, into a panel of W^T."""
     width = np.int64(panel_width(dtype))
@@ -113,7 +113,7 @@ def _delta_function(dtype: Any) -> Any:
     return delta
 
 
-@task("scale")
+@task("scale", 0.4)
 def scale_kernel(dtype: Any) -> Body:
     """A chunk of rows of a few panels of g_l becomes delta_l."""
     width, real_at, delta = np.int64(panel_width(dtype)), pointers(dtype), _delta_function(dtype)
@@ -133,9 +133,9 @@ def scale_kernel(dtype: Any) -> Body:
     return scale
 
 
-@task("back")
+@task("back", 1.5)
 def back_kernel(dtype: Any) -> Body:
-    """A chunk of rows of a few panels of g_{l-1} = delta_l W_l^T, and of delta_{l-1}; behind a normalisation of dL/dh."""
+    """A chunk of rows of a few panels of g_{l-1} = delta_l W_l^T, and of delta_{l-1}; or of dL/dh alone."""
     width = np.int64(panel_width(dtype))
     real, real_at = np.dtype(dtype).type, pointers(dtype)
     operand, product, delta = operand_function(dtype), product_function(dtype), _delta_function(dtype)
@@ -175,7 +175,7 @@ def back_kernel(dtype: Any) -> Body:
     return back
 
 
-@task("merge-delta")
+@task("merge-delta", 0.4)
 def merge_kernel(dtype: Any) -> Body:
     """The figures of a block of columns of delta, all their chunks, into a record."""
     width, most = np.int64(panel_width(dtype)), np.int64(merging.BLOCK)
@@ -214,7 +214,6 @@ class Backward:
         self.ends = space.layout.gradient_ends[:depth]
         deltas, gradients = (int(n) for n in self.ends[-1])
         self.buffers = {
-            "cotangent": source_table([cotangent], dtype.name),
             "partial": np.empty(layout.partial, dtype),
             "delta_records": empty(VALUE_RECORD, deltas),
             "gradient_records": empty(VALUE_RECORD, gradients),
@@ -222,20 +221,28 @@ class Backward:
             "marks": np.empty(2 * merging.BLOCK * layout.most_blocks, np.uint64),
             "updated_hashes": np.zeros(int(space.layout.units[depth]), np.uint64),
         }
-        self._fields = {
-            **layout.places,
-            "most_blocks": layout.most_blocks,
-            **{name: place_of(buffer) for name, buffer in self.buffers.items()},
-        }
+        self._fields: dict[str, Any] = {}
+
+    def _places(self) -> dict[str, Any]:
+        self.buffers["cotangent"] = source_table([self.cotangent], self.space.dtype.name)
+        places = {name: place_of(buffer) for name, buffer in self.buffers.items()}
+        return {**self.layout.places, "most_blocks": self.layout.most_blocks, **places}
 
     def run(self, row: int) -> None:
         """Run the block of rows that starts at `row`, whose forward pass has just been run."""
-        forward = self.space.layout
-        rows = min(forward.block_rows, forward.rows - row)
-        first, last = row == 0, row + rows == forward.rows
-        tasks, phases = _program(self.layout, rows, last)
-        launch = self.space.launch(rows=rows, first_row=row, first_pass=first, last_pass=last, **self._fields)
-        run_program(phases, tasks, place_of(launch), 2 * forward.work)
+        if not self._fields:
+            self._fields = self._places()
+        rows = self.space.rows_from(row)
+        last = row + rows == self.space.layout.rows
+        launch = self.space.launch(rows=rows, first_row=row, first_pass=row == 0, last_pass=last, **self._fields)
+        run_program(_program(self.layout, rows, last), place_of(launch), 2 * self.space.layout.work)
+
+    def kernels(self) -> list[Kernel]:
+        """All that it calls."""
+        return [
+            self.cotangent.kernel(self.space.dtype.name),
+            *_program(self.layout, self.space.rows_from(0), True).kernels(),
+        ]
 
     def figures(self, nonfinite: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The gradients' figures, one entry a layer; `nonfinite`: counts of what is not finite among its a."""
@@ -278,8 +285,8 @@ def _layout(forward: Layout, depth: int) -> BackwardLayout:
 
 
 @lru_cache(maxsize=64)
-def _program(layout: BackwardLayout, rows: int, last_pass: bool) -> tuple[int, Any]:
-    """Tasks of a block of rows, and the table of their phases."""
+def _program(layout: BackwardLayout, rows: int, last_pass: bool) -> Program:
+    """The tasks of a block of rows."""
     forward, last, chunks, real = layout.forward, layout.depth - 1, ceiling(rows, CHUNK), layout.forward.dtype.type
     program = Program()
     n = forward.widths[layout.depth]
@@ -292,7 +299,7 @@ def _program(layout: BackwardLayout, rows: int, last_pass: bool) -> tuple[int, A
         program.add(merge_kernel(real), index, ceiling(n_out, merging.BLOCK))
         program.add(weight_gradient_kernel(real), index, forward.gradient_blocks(n_in, n_out))
         if last_pass and index < last:
-            program.add(fold_kernel, index + 1, ceiling(forward.widths[index + 2], merging.BLOCK))
+            program.add(fold_kernel(), index + 1, ceiling(forward.widths[index + 2], merging.BLOCK))
         if index == 0:
             break
         for start in range(0, n_in, layout.columns[index]):
@@ -309,5 +316,5 @@ def _program(layout: BackwardLayout, rows: int, last_pass: bool) -> tuple[int, A
             program.barrier()
     if last_pass:
         program.barrier()
-        program.add(fold_kernel, 0, ceiling(forward.widths[1], merging.BLOCK))
-    return program.tasks, program.table()
+        program.add(fold_kernel(), 0, ceiling(forward.widths[1], merging.BLOCK))
+    return program

@@ -8,7 +8,7 @@ layer l - 1 are merged. Then each chunk of rows meets each panel: the product is
 applied and every figure taken while the tile is in L1.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -51,7 +51,7 @@ def block_of(t: Any, phase: Any, n: Any, first_row: Any, all_rows: Any) -> Any:
     return Block(n, first_row + down * CHUNK, min(CHUNK, all_rows - down * CHUNK), left, right)
 
 
-@task("input")
+@task("input", 0.8)
 def input_kernel(dtype: Any) -> Body:
     """A block of the input into panels; rows of a pair of correlation c are mixed."""
     width = np.int64(panel_width(dtype))
@@ -76,7 +76,7 @@ def input_kernel(dtype: Any) -> Body:
     return block
 
 
-@task("weights")
+@task("weights", 0.5)
 def weights_kernel(dtype: Any) -> Body:
     """A block of W into panels, and in the first pass its figures."""
     width = np.int64(panel_width(dtype))
@@ -101,7 +101,7 @@ def weights_kernel(dtype: Any) -> Body:
     return block
 
 
-@task("biases")
+@task("biases", 0.3)
 def biases_kernel(dtype: Any) -> Body:
     """A block of b."""
     width = np.int64(panel_width(dtype))
@@ -117,7 +117,7 @@ def biases_kernel(dtype: Any) -> Body:
     return block
 
 
-@task("layer")
+@task("layer", 2.1)
 def layer_kernel(dtype: Any) -> Body:
     """A chunk of rows of z = h W + b, phi and all figures.
 
@@ -149,7 +149,7 @@ def layer_kernel(dtype: Any) -> Body:
     return layer_task
 
 
-@task("merge-layer")
+@task("merge-layer", 0.8)
 def merge_kernel(dtype: Any) -> Body:
     """The figures of a block of columns of a and z, all their chunks, into a record, and what identifies a unit."""
     width, most = np.int64(panel_width(dtype)), np.int64(merging.BLOCK)
@@ -176,7 +176,7 @@ def merge_kernel(dtype: Any) -> Body:
     return merge
 
 
-@task("merge-weights")
+@task("merge-weights", 0.8)
 def merge_weights_kernel(dtype: Any) -> Body:
     """The figures of a block of columns of W, all their chunks, into a record, and a hash of each unit's W and b."""
     width, most = np.int64(panel_width(dtype)), np.int64(merging.BLOCK)
@@ -200,8 +200,7 @@ def merge_weights_kernel(dtype: Any) -> Body:
 
 
 @lru_cache(maxsize=64)
-def _program(layout: Layout, rows: int, first_pass: bool, biased: bool) -> tuple[int, Any]:
-    """Tasks of a block of rows, and the table of their phases."""
+def _program(layout: Layout, rows: int, first_pass: bool, biased: bool) -> Program:
     widths, chunks, real = layout.widths, ceiling(rows, CHUNK), layout.dtype.type
     program = Program()
     program.add(input_kernel(real), 0, chunks * ceiling(widths[0], BLOCK_COLUMNS), 0, widths[0])
@@ -223,13 +222,15 @@ def _program(layout: Layout, rows: int, first_pass: bool, biased: bool) -> tuple
                 program.add(merge_weights_kernel(real), index, tasks, start, stop)
             program.barrier()
         program.add(merge_kernel(real), index, ceiling(n_out, merging.BLOCK))
-    return program.tasks, program.table()
+    return program
+
+
+def program_of(space: Workspace, row: int) -> Program:
+    """The tasks of the block of rows that starts at `row`."""
+    return _program(space.layout, space.rows_from(row), row == 0, space.biased)
 
 
 def run(space: Workspace, row: int) -> None:
     """Run the block of rows that starts at `row`."""
-    layout = space.layout
-    rows = min(layout.block_rows, layout.rows - row)
-    tasks, phases = _program(layout, rows, row == 0, space.biased)
-    launch = space.launch(rows=rows, first_row=row, first_pass=row == 0)
-    run_program(phases, tasks, place_of(launch), layout.work)
+    launch = space.launch(rows=space.rows_from(row), first_row=row, first_pass=row == 0)
+    run_program(program_of(space, row), place_of(launch), space.layout.work)

@@ -16,6 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from ..machine.ahead import family
 from ..machine.intrinsics import floor, select
 from ..machine.jit import Kernel, inline, kernel
 from ..machine.lanes import Lanes, Variable, Vectors, counting, lanes_of, panel_width
@@ -105,7 +106,7 @@ def _store_counts(builder: Any, planes: list[Any], bits: int, to: Any) -> None:
 def _planes_function(dtype: Any) -> Any:
     """`count_word(a, rows, columns, low, high, pivot, first, bins_a_unit, bins, to)`: the counts of a word's bins.
 
-    They are int32. What lies outside [low, high] is not counted. The numbers are those of `Bins`; a and to are pointers.
+    They are int32. What lies outside [low, high] is not counted. The numbers are those of `Bins`, a and to pointers.
     """
     lanes, width, bits = lanes_of(dtype), panel_width(dtype), 8 * np.dtype(dtype).itemsize
     registers = range(width // lanes)
@@ -257,7 +258,7 @@ def needs_counters(bins: int, dtype: Any) -> bool:
     return bins > 8 * np.dtype(dtype).itemsize
 
 
-@cache
+@family
 def singly_kernel(dtype: Any) -> Kernel:
     """`count(a, rows, columns, layer, bins, counters)`: as `histogram_function`, an increment an element; addresses."""
     width = np.uint64(panel_width(dtype))
@@ -265,7 +266,7 @@ def singly_kernel(dtype: Any) -> Kernel:
     zero = real(0)
     elements = CHUNK * panel_width(dtype)
 
-    @kernel(f"count-singly-{np.dtype(dtype).name}")
+    @kernel(f"count-singly-{np.dtype(dtype).name}", cost=0.8)
     def count(a: Any, rows: Any, columns: Any, layer_address: Any, bins: Any, counters: Any) -> int:
         use_widest_vectors()
         layer, start = layer_at(layer_address, np.int64(0)), real_at(a, np.int64(0))

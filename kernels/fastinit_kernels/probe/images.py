@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..machine.ahead import family
 from ..machine.jit import Kernel, inline, kernel
 from ..machine.lanes import panel_width
 from ..machine.modes import use_widest_vectors
@@ -62,9 +63,7 @@ def _gather_function(dtype: Any) -> Any:
     height = np.int64(CHUNK * panel_width(dtype))
 
     @inline
-    def gather(
-        launch: Any, tap: Any, sign: Any, at: Any, panels: Any, first: Any, rows: Any, out: Any
-    ) -> None:
+    def gather(launch: Any, tap: Any, sign: Any, at: Any, panels: Any, first: Any, rows: Any, out: Any) -> None:
         kernel_side, side, together = launch.kernel, launch.side, launch.together
         before = (kernel_side - 1) // 2
         down, right = sign * (tap // kernel_side - before), sign * (tap % kernel_side - before)
@@ -97,7 +96,7 @@ def _gather_function(dtype: Any) -> Any:
     return gather
 
 
-@cache
+@family
 def patches_kernel(dtype: Any) -> Kernel:
     """`patches(launch, tap, sign, at, panels, first, rows, out)`: as `_gather_function`, of one tap or of ALL_TAPS.
 
@@ -106,10 +105,8 @@ def patches_kernel(dtype: Any) -> Kernel:
     gather, real_at = _gather_function(dtype), pointers(dtype)
     height = np.int64(CHUNK * panel_width(dtype))
 
-    @kernel(f"patches-{np.dtype(dtype).name}")
-    def patches(
-        launch_address: Any, tap: Any, sign: Any, at: Any, panels: Any, first: Any, rows: Any, out: Any
-    ) -> int:
+    @kernel(f"patches-{np.dtype(dtype).name}", cost=0.8)
+    def patches(launch_address: Any, tap: Any, sign: Any, at: Any, panels: Any, first: Any, rows: Any, out: Any) -> int:
         use_widest_vectors()
         launch = _launch_at(launch_address, np.int64(0))
         begin, end = (np.int64(0), launch.taps) if tap == ALL_TAPS else (tap, tap + 1)

@@ -1,16 +1,16 @@
 """A run of consecutive elements of a matrix, drawn, read or set: a kernel for each law, called by its address.
 
-Drawing is by far the largest piece of code of the probe, and a call for every couple of thousand elements costs nothing.
+Drawing is the largest piece of code of the probe, and a call for every couple of thousand elements costs nothing.
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..fill.batches import BATCH
 from ..fill.draw import LAWS, group_function, group_size, parameters_function
+from ..machine.ahead import family
 from ..machine.intrinsics import bits_of_float32, float32_of_bits, select
 from ..machine.jit import Kernel, inline, kernel
 from ..machine.modes import use_widest_vectors
@@ -94,7 +94,7 @@ def _draw(law: str, dtype: str) -> Callable[..., None]:
     return draw
 
 
-@cache
+@family
 def line_kernel(source: str, dtype: str) -> Kernel:
     """`line(source, first, n, line)`: elements [first, first + n) of a law, ARRAY or CONSTANT to line[GROUP:].
 
@@ -103,7 +103,7 @@ def line_kernel(source: str, dtype: str) -> Kernel:
     produce = _draw(source, dtype) if source in LAWS else {ARRAY: _read, CONSTANT: _fill}[source](dtype)
     single, real_at = dtype == "float32", pointers(np.dtype(dtype))
 
-    @kernel(f"line-{source}-{dtype}")
+    @kernel(f"line-{source}-{dtype}", cost=0.8 if source in LAWS else 0.2)
     def line(source_address: Any, first: Any, n: Any, line_address: Any) -> int:
         use_widest_vectors()
         source = _source_at(source_address, np.int64(0))

@@ -79,7 +79,7 @@ def _nothing(values: Any) -> None:
         values[r] = 0.0
 
 
-@task("normalize")
+@task("normalize", 0.6)
 def normalize_kernel(dtype: Any) -> Body:
     """A chunk of rows of the signal becomes the operand; 1 / std of each row is kept."""
     real, real_at = np.dtype(dtype).type, pointers(dtype)
@@ -110,7 +110,7 @@ def normalize_kernel(dtype: Any) -> Body:
     return normalize
 
 
-@task("unnormalize")
+@task("unnormalize", 0.6)
 def unnormalize_kernel(dtype: Any) -> Body:
     """dL/dh of a chunk of rows becomes dL/dx, in place; the gradient that comes past the branch is added."""
     real, real_at = np.dtype(dtype).type, pointers(dtype)

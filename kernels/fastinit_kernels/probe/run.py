@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..machine.ahead import prepare
+from ..machine.jit import Kernel
 from . import forward
 from .backward import Backward
 from .figures import GRADIENTS, forward_figures
+from .merging import COMBINERS
 from .sources import Source
 from .workspace import Inputs, Layer, Workspace
 
@@ -63,12 +66,17 @@ def run(
         block_rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, bool(cotangents))
     space = Workspace(activation, layers, inputs, bins, dtype, inputs.shape.blocks(block_rows), bool(cotangents))
     passes = {depth: Backward(space, depth, cotangent) for depth, cotangent in cotangents.items()}
+    prepare([*space.kernels(), *forward.program_of(space, 0).kernels(), *COMBINERS, *_all(passes)])
     for row in range(0, space.layout.rows, space.layout.block_rows):
         forward.run(space, row)
         for backward in passes.values():
             backward.run(row)
     figures = forward_figures(space)
     return figures, {depth: backward.figures(figures["nonfinite"]) for depth, backward in passes.items()}
+
+
+def _all(passes: Mapping[int, Backward]) -> list[Kernel]:
+    return [kernel for backward in passes.values() for kernel in backward.kernels()]
 
 
 def no_gradients(depth: int) -> Figures:

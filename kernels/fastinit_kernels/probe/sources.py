@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fill.draw import PARAMETERS
-from ..machine.jit import inline, place_of
+from ..machine.jit import Kernel, inline, place_of
 from ..machine.lanes import panel_width
 from ..machine.pointers import moved
 from .gemm import CHUNK
@@ -54,9 +54,13 @@ class Source(NamedTuple):
         """Every element is `value`."""
         return Source(parameters=np.array([value] + [0.0] * (PARAMETERS - 1)))
 
+    def kernel(self, dtype: str) -> Kernel:
+        """Return what makes a line of it, for arithmetic in `dtype`."""
+        return line_kernel(self.law or (CONSTANT if self.array is None else ARRAY), dtype)
+
     def numbers(self, dtype: str) -> tuple[int, ...]:
-        """Return this source's record up to the parameters, for arithmetic in `dtype`."""
-        function = line_kernel(self.law or (CONSTANT if self.array is None else ARRAY), dtype).address
+        """Return its record up to the parameters."""
+        function = self.kernel(dtype).address
         return function, ROUNDINGS[self.rounding], *self.key, 0 if self.array is None else place_of(self.array)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..machine.jit import inline
+from ..machine.ahead import family
+from ..machine.jit import Kernel, inline
 from ..machine.lanes import lanes_of, panel_width
 from ..machine.pointers import address_of, call_at, moved, pointers, stack_array
 from . import columns, merging
@@ -37,8 +38,10 @@ def _fold(t: Any, phase: Any, layer: Any, launch: Any) -> None:
             hashes[j] = merging.mixed_with(hashes[j], marks[j])
 
 
-fold_kernel = task_kernel("fold", _fold)
-"""The hashes of a block of columns of dW, its blocks taken from top to bottom."""
+@family
+def fold_kernel() -> Kernel:
+    """The hashes of a block of columns of dW, its blocks taken from top to bottom."""
+    return task_kernel("fold", _fold)
 
 
 @cache
@@ -76,7 +79,7 @@ def _product_function(dtype: Any) -> Any:
     return product
 
 
-@task("weight-gradient")
+@task("weight-gradient", 1.8)
 def weight_gradient_kernel(dtype: Any) -> Body:
     """A block of 64 x 64 of dW, and its figures.
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..machine.jit import place_of
+from ..machine.jit import Kernel, place_of
 from .activate import activation_kernel
 from .bins import bins_of
 from .histogram import needs_counters, singly_kernel
@@ -114,7 +114,6 @@ class Workspace:
         units, records = int(layout.units[-1]), int(layout.record[-1])
         self.buffers = {
             "layers": self._layer_table(),
-            "sources": source_table(self.sources, self.dtype.name),
             "partial": np.empty(layout.partial, dtype),
             "histogram": np.zeros((layout.copies, layout.counters), np.int64),
             "records": empty(LAYER_RECORD, records),
@@ -123,7 +122,15 @@ class Workspace:
             "hashes": np.zeros(units, np.uint64),
             "weight_hashes": np.zeros(units, np.uint64),
         }
-        self._base = self._launch(activation, inputs)
+        real = self.dtype.type
+        # What comes in kinds, by the launch's fields.
+        self.functions = {"activation": activation_kernel(activation, self.dtype.name)}
+        if inputs.shape.taps > 1:
+            self.functions["patches"] = patches_kernel(real)
+        if needs_counters(bins, self.dtype):
+            self.functions["count_singly"] = singly_kernel(real)
+        self.correlation = inputs.correlation
+        self._base: Any = None
 
     def _layer_table(self) -> Any:
         table, layers = self.layout.table.copy(), self.layers
@@ -135,19 +142,24 @@ class Workspace:
         table["branch"] = [1.0 if layer.branch_scale is None else layer.branch_scale for layer in layers]
         return table
 
-    def _launch(self, activation: Any, inputs: Inputs) -> Any:
+    def kernels(self) -> list[Kernel]:
+        """What its launches call by themselves; first of all to be compiled."""
+        return [*self.functions.values(), *(source.kernel(self.dtype.name) for source in self.sources)]
+
+    def _first_launch(self) -> Any:
         """The record that all launches begin with."""
-        launch, dtype, shape = self.layout.launch.copy(), self.dtype, self.layout.shape
-        launch["activation"] = activation_kernel(activation, dtype.name).address
-        if shape.batch.taps > 1:
-            launch["patches"] = patches_kernel(dtype.type).address
-        if needs_counters(shape.bins, dtype):
-            launch["count_singly"] = singly_kernel(dtype.type).address
-        c = inputs.correlation
+        self.buffers["sources"] = source_table(self.sources, self.dtype.name)
+        launch, c = self.layout.launch.copy(), self.correlation
         launch["like"], launch["fresh"] = c, math.sqrt((1 - c) * (1 + c))
+        for name, function in self.functions.items():
+            launch[name] = function.address
         for name, buffer in self.buffers.items():
             launch[name] = place_of(buffer)
         return launch
+
+    def rows_from(self, row: int) -> int:
+        """Rows of the block that starts at `row`."""
+        return min(self.layout.block_rows, self.layout.rows - row)
 
     def grow(self, elements: int) -> None:
         """Make room for so many numbers, before any is written."""
@@ -156,6 +168,8 @@ class Workspace:
 
     def launch(self, **values: Any) -> Any:
         """The record of a launch, with some of its fields."""
+        if self._base is None:
+            self._base = self._first_launch()
         launch = self._base.copy()
         launch["memory"] = place_of(self.memory)
         for name, value in values.items():

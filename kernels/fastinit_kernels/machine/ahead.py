@@ -1,0 +1,154 @@
+"""Several kernels compiled side by side, by this process and by helpers that write to the cache.
+
+Numba compiles one function at a time in a process. Helpers are processes of their own, started afresh and never by a
+fork: each asks for one kernel after the other, so that none waits for another, and compiles it into the cache, from
+which it is loaded here. A helper that cannot start, or ends, costs nothing but the time: what it leaves is compiled
+here. Set FASTINIT_COMPILE_PROCESSES=0 where no process may be started, or to the number of helpers.
+"""
+
+import base64
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cache, wraps
+from typing import Any, TypeVar
+
+from .cache import cache_folder
+from .jit import Kernel
+from .notice import Notice
+
+F = TypeVar("F", bound=Callable[..., Kernel])
+
+# Seconds of compilation that a helper must save, which takes about one to start.
+_WORTH_A_HELPER = 2.0
+_MOST_HELPERS = 3
+
+_HELPER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {0} import serve; serve()"
+
+
+def family(factory: F) -> F:
+    """Make each kernel of a factory once, and let another process make the same."""
+
+    @cache
+    @wraps(factory)
+    def make(*arguments: Any) -> Kernel:
+        made = factory(*arguments)
+        made.origin = make, arguments
+        return made
+
+    return make  # type: ignore[return-value]
+
+
+def prepare(kernels: Iterable[Kernel], *, helpers: int | None = None) -> None:
+    """Compile what is neither loaded nor in the cache, side by side where that is worth it.
+
+    Parameters
+    ----------
+    kernels
+        The kernels, each of a `family` or a name in a module.
+    helpers
+        Processes beside this one; None: as many as there are CPUs for, and work.
+    """
+    missing = [kernel for kernel in dict.fromkeys(kernels) if not kernel.is_compiled()]
+    if not missing:
+        return
+    # A user's function has no name that another process would know.
+    tasks = deque(sorted((k for k in missing if k.name is not None), key=lambda kernel: -kernel.cost))
+    with Notice(len(missing)) as notice:
+        team = [_Helper(tasks, notice) for _ in range(_number(tasks, helpers))]
+        try:
+            with suppress(IndexError):  # when nothing is left
+                while True:
+                    tasks.popleft().load()
+                    notice.advance()
+            for helper in team:
+                helper.join()
+        finally:
+            for helper in team:
+                helper.stop()
+        for kernel in missing:
+            kernel.load()
+
+
+def _number(tasks: Iterable[Kernel], wanted: int | None) -> int:
+    """How many helpers are worth it and can be had."""
+    if not sys.executable or getattr(sys, "frozen", False) or cache_folder() is None:
+        return 0
+    setting = os.environ.get("FASTINIT_COMPILE_PROCESSES", "")
+    if setting.isdecimal():
+        wanted = int(setting) if wanted is None else min(wanted, int(setting))
+    if wanted is not None:
+        return wanted
+    work = sum(kernel.cost for kernel in tasks)
+    return max(0, min(_MOST_HELPERS, _cpus() - 1, int(work / _WORTH_A_HELPER) - 1))
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Helper:
+    """A process, and a thread that hands it one task after the other."""
+
+    def __init__(self, tasks: deque[Kernel], notice: Notice) -> None:
+        self._tasks, self._notice = tasks, notice
+        code = _HELPER.format(__name__)
+        try:
+            self._process: Any = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", code, json.dumps(sys.path)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except OSError:
+            self._process = None
+            return
+        self._thread = threading.Thread(target=self._feed, daemon=True)
+        self._thread.start()
+
+    def _feed(self) -> None:
+        process, begun = self._process, False
+        try:
+            while process.stdout.readline():  # it is ready for more
+                if begun:
+                    self._notice.advance()
+                process.stdin.write(base64.b64encode(pickle.dumps(self._tasks.popleft())) + b"\n")
+                process.stdin.flush()
+                begun = True
+        except (IndexError, OSError):  # nothing is left, or nobody to do it
+            pass
+        finally:
+            with suppress(OSError):
+                process.stdin.close()
+
+    def join(self) -> None:
+        """Wait until it has done what it took."""
+        if self._process is not None:
+            self._thread.join()
+            self._process.wait()
+
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+
+
+def serve() -> None:
+    """Compile what comes in, a line each, until nothing does: the helper's side."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent that answers
+    while True:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        line = sys.stdin.buffer.readline()
+        if not line:
+            return
+        kernel: Kernel = pickle.loads(base64.b64decode(line))
+        kernel.load()
