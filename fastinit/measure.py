@@ -19,8 +19,8 @@ from .streams import philox_words
 from .verdict import judge
 
 if TYPE_CHECKING:
-    from fastinit_kernels.probe.workspace import Inputs
     from fastinit_kernels.probe.sources import Source
+    from fastinit_kernels.probe.workspace import Inputs
 
 Array = NDArray[Any]
 

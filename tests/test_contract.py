@@ -5,9 +5,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import twin
-from fastinit_kernels.numeric import rounding
 from fastinit_kernels.fill.draw import parameters_function
 from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.numeric import rounding
 from fastinit_kernels.numeric.laws import uniform_f32
 
 import fastinit as fi

@@ -8,8 +8,8 @@ import probe_twin as twin
 import pytest
 from assembly import MACHINE, PATTERNS
 from fastinit_kernels.probe.layout import A_IN, A_OUT, INVERSES, OPERAND, SLOPES
-from fastinit_kernels.probe.workspace import Plan
 from fastinit_kernels.probe.run import Inputs, Layer, Source
+from fastinit_kernels.probe.workspace import Plan
 from layers import SHAPES, arrays, check_counts, one_layer, one_pass, probe, rounding, same, same_on_any_threads
 
 import fastinit as fi

@@ -5,11 +5,11 @@ import platform
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.machine.lanes import panel_width
 from fastinit_kernels.probe.bins import bins_of, edges
 from fastinit_kernels.probe.gemm import CHUNK
 from fastinit_kernels.probe.histogram import histogram_function
-from fastinit_kernels.machine.jit import compiled
-from fastinit_kernels.machine.lanes import panel_width
 
 DTYPES = ("float32", "float64")
 FEW, MANY = (1, 2, 30, 32), (33, 64, 65, 200, 5000)

@@ -8,8 +8,8 @@ from functools import cache
 import mpmath as mp
 import numpy as np
 import pytest
-from fastinit_kernels.numeric.activations import NAMES, activation_both
 from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.numeric.activations import NAMES, activation_both
 
 DTYPES = ["float32", "float64"]
 BOUND = 3  # of the module's docstring, in eps max(1, |value|)

@@ -123,7 +123,7 @@ def load_key(address: Any) -> Any:
 
 @cache
 def parameters_function(law: str, dtype: str) -> Callable[..., Any]:
-    """`load(address)`: the parameters (float64[PARAMETERS]) there as a tuple of registers, in the type the law takes."""
+    """`load(address)`: the parameters (float64[PARAMETERS]) there, a tuple of registers in the type the law takes."""
     kind = LAWS[law].parameters[dtype == "float64"]
 
     @inline

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numba
-import numpy as np
-import numpy.ma  # Numba would at the first array, while another thread may fork
+import numpy.ma  # noqa: F401 - Numba would at the first array, while another thread may fork
 from numba import types
 
 from .cache import Store

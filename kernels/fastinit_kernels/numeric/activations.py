@@ -22,6 +22,7 @@ from .transcendental import FUNCTIONS, Functions
 _SELU_SCALE = 1.0507009873554804934193349852946
 _SELU_ALPHA = 1.6732632423543772848170429916717
 
+
 def _linear(f: Functions) -> Any:
     one = f.real(1)
 

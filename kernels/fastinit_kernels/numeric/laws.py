@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .elementary import cos_sin_turn_f32, cos_sin_turn_f64, log_f32, log_f64
 from ..machine.intrinsics import fma, select, sqrt
 from ..machine.jit import inline
+from .elementary import cos_sin_turn_f32, cos_sin_turn_f64, log_f32, log_f64
 
 _F16 = np.float32(2.0**-16)
 _F32 = np.float32(2.0**-32)

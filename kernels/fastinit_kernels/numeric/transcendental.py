@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .elementary import cos_sin_eighth_f32, cos_sin_eighth_f64
 from ..machine.intrinsics import bits_of_float32, bits_of_float64, float32_of_bits, float64_of_bits, fma, select
 from ..machine.jit import inline
+from .elementary import cos_sin_eighth_f32, cos_sin_eighth_f64
 from .polynomial import double, polynomial, single
 
 # error 1.4e-08

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .elementary import log_f32, log_f64, normal_centre_f32, normal_outer_f32, normal_tail_f64
 from ..machine.intrinsics import bits_of_float32, converted, float32_of_bits, fma, select, sqrt
 from ..machine.jit import inline
+from .elementary import log_f32, log_f64, normal_centre_f32, normal_outer_f32, normal_tail_f64
 from .laws import inside, signed_f64, unit_f32, unit_f64
 from .polynomial import pairwise, polynomial
 

@@ -135,7 +135,7 @@ def scale_kernel(dtype: Any) -> Body:
 
 @task("back")
 def back_kernel(dtype: Any) -> Body:
-    """A chunk of rows of a few panels of g_{l-1} = delta_l W_l^T, and of delta_{l-1}; behind a normalisation of dL/dh."""
+    """A chunk of rows of a few panels of g_{l-1} = delta_l W_l^T and delta_{l-1}; behind a normalisation of dL/dh."""
     width = np.int64(panel_width(dtype))
     real, real_at = np.dtype(dtype).type, pointers(dtype)
     operand, product, delta = operand_function(dtype), product_function(dtype), _delta_function(dtype)

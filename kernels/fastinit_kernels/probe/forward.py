@@ -8,7 +8,7 @@ layer l - 1 are merged. Then each chunk of rows meets each panel: the product is
 applied and every figure taken while the tile is in L1.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 

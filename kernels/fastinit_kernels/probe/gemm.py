@@ -111,8 +111,8 @@ def multiply_function(dtype: Any, *, transposed: bool = False) -> Any:
     """`multiply(a, k, b, columns, d, d_step, c)`: c[rows, columns] = d + a[rows, :k] @ b[:k, columns].
 
     `a` is an `Operand`, the rest are pointers; rows of d lie d_step apart (0: one for all). Transposed, the operand's
-    rows are columns of one panel and k runs down its rows. Rows are computed in whole tiles, columns in whole registers:
-    both buffers must be that large.
+    rows are columns of one panel and k runs down its rows. Rows are computed in whole tiles, columns in whole
+    registers: both buffers must be that large.
     """
     width = np.int64(panel_width(dtype))
     lanes = lanes_of(dtype)

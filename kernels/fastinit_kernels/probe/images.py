@@ -62,9 +62,7 @@ def _gather_function(dtype: Any) -> Any:
     height = np.int64(CHUNK * panel_width(dtype))
 
     @inline
-    def gather(
-        launch: Any, tap: Any, sign: Any, at: Any, panels: Any, first: Any, rows: Any, out: Any
-    ) -> None:
+    def gather(launch: Any, tap: Any, sign: Any, at: Any, panels: Any, first: Any, rows: Any, out: Any) -> None:
         kernel_side, side, together = launch.kernel, launch.side, launch.together
         before = (kernel_side - 1) // 2
         down, right = sign * (tap // kernel_side - before), sign * (tap % kernel_side - before)
@@ -107,9 +105,7 @@ def patches_kernel(dtype: Any) -> Kernel:
     height = np.int64(CHUNK * panel_width(dtype))
 
     @kernel(f"patches-{np.dtype(dtype).name}")
-    def patches(
-        launch_address: Any, tap: Any, sign: Any, at: Any, panels: Any, first: Any, rows: Any, out: Any
-    ) -> int:
+    def patches(launch_address: Any, tap: Any, sign: Any, at: Any, panels: Any, first: Any, rows: Any, out: Any) -> int:
         use_widest_vectors()
         launch = _launch_at(launch_address, np.int64(0))
         begin, end = (np.int64(0), launch.taps) if tap == ALL_TAPS else (tap, tap + 1)

@@ -1,6 +1,7 @@
 """A run of consecutive elements of a matrix, drawn, read or set: a kernel for each law, called by its address.
 
-Drawing is by far the largest piece of code of the probe, and a call for every couple of thousand elements costs nothing.
+Drawing is by far the largest piece of code of the probe, and a call for every couple of thousand elements costs
+nothing.
 """
 
 from collections.abc import Callable

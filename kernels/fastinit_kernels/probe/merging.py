@@ -67,7 +67,15 @@ def _merge_columns(dtype: Any) -> Any:
 
     @intrinsic
     def merge(
-        typingctx: Any, partial: Any, step: Any, chunks: Any, last_rows: Any, first: Any, mean: Any, pairs: Any, sums: Any
+        typingctx: Any,
+        partial: Any,
+        step: Any,
+        chunks: Any,
+        last_rows: Any,
+        first: Any,
+        mean: Any,
+        pairs: Any,
+        sums: Any,
     ) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             v, d = Vectors(builder, dtype, lanes), Vectors(builder, np.float64, lanes)
@@ -111,9 +119,7 @@ def _rows_of(builder: Any, chunk: Any, chunks: Any, last_rows: Any) -> Any:
     return builder.select(builder.icmp_signed("==", chunk, last_chunk), last, whole)
 
 
-def _add_values(
-    d: Vectors, figure: _Figures, rows: Any, around: tuple[Lanes, Lanes], totals: dict[str, Any]
-) -> None:
+def _add_values(d: Vectors, figure: _Figures, rows: Any, around: tuple[Lanes, Lanes], totals: dict[str, Any]) -> None:
     offset, middle = around
     unit = d.number(1.0) / figure("scale")
     count, centre, shifted = d.broadcast(rows) - figure("bad"), figure("centre"), figure("sum") * unit

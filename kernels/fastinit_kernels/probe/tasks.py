@@ -45,7 +45,7 @@ def task(name: str) -> Callable[[Callable[[Any], Body]], Callable[[Any], Kernel]
 
 
 def ceiling(a: Any, b: Any) -> Any:
-    """a / b, rounded up."""
+    """The quotient a / b, rounded up."""
     return (a + b - 1) // b
 
 
