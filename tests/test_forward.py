@@ -7,9 +7,9 @@ import numpy as np
 import probe_twin as twin
 import pytest
 from assembly import MACHINE, PATTERNS
-from fastinit_kernels.probe.layout import A_IN, A_OUT, INVERSES, OPERAND, SLOPES
+from fastinit_kernels.machine.jit import place_of
 from fastinit_kernels.probe.run import Inputs, Layer, Source
-from fastinit_kernels.probe.workspace import Plan
+from fastinit_kernels.probe.workspace import Workspace
 from layers import SHAPES, arrays, check_counts, one_layer, one_pass, probe, rounding, same, same_on_any_threads
 
 import fastinit as fi
@@ -49,11 +49,11 @@ def test_networks_of_one_shape_share_their_layout_and_buffers_start_on_cache_lin
     weights, _, inputs = arrays((70, 33, 50), 97, np.float32)
     layers = [Layer(*w.shape, Source(array=w), normalize="rms") for w in weights]
     entering = Inputs(Source(array=inputs), 97)
-    one, other = (Plan("tanh", layers, entering, 30, np.float32, 97, True) for _ in range(2))
+    one, other = (Workspace("tanh", layers, entering, 30, np.float32, 97, True) for _ in range(2))
     assert one.layout is other.layout
-    assert one.layout is not Plan("tanh", layers, entering, 31, np.float32, 97, True).layout
-    places = one.memory.ctypes.data + 4 * one.layout.table[:, [A_IN, A_OUT, OPERAND, INVERSES, SLOPES]]
-    assert (places % 64 == 0).all()
+    assert one.layout is not Workspace("tanh", layers, entering, 31, np.float32, 97, True).layout
+    for name in ("signal", "output", "operand", "inverses", "slopes"):
+        assert ((place_of(one.memory) + 4 * one.layout.table[name]) % 64 == 0).all(), name
 
 
 @pytest.mark.parametrize("options", [{}, {"cotangent": True}])
@@ -180,6 +180,7 @@ def test_a_small_spread_beside_a_large_mean():
 PROGRAM = """
 import sys, os; sys.path.insert(0, os.environ["TESTS"])
 import numpy as np, layers as t
+from fastinit_kernels.machine.jit import place_of
 from fastinit_kernels.probe.run import Source
 w, b, x = t.arrays((70, 129, 40), 131, np.float32)
 c = np.random.default_rng(9).standard_normal((131, 40)).astype(np.float32)
