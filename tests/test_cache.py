@@ -30,13 +30,13 @@ print(x.tobytes().hex()[:64], time.perf_counter() - before)
 # One that compiles at once. Prints its value, what it found in the cache, the number of warnings and their text.
 TINY = """
 import sys, warnings
-from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.machine.jit import kernel
 @kernel("tiny")
 def tiny(x): return x + 1
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     value = tiny(41)
-print(value, sum(tiny.stats.cache_hits.values()), len(caught), *[w.message for w in caught])
+print(value, sum(tiny.dispatcher.stats.cache_hits.values()), len(caught), *[w.message for w in caught])
 """
 
 
@@ -80,18 +80,18 @@ def test_a_change_of_a_helper_in_another_file_is_seen(python, right, tmp_path):
     cache = tmp_path / "cache"
     assert first_value(python, copy, cache) == right
 
-    helper = copy / "fastinit_kernels" / "philox.py"
+    helper = copy / "fastinit_kernels" / "numeric" / "philox.py"
     source = helper.read_text()
     stamp = helper.stat()
     changed = source.replace("0xD2511F53", "0xD2511F55")  # as long as before
     assert changed != source
     helper.write_text(changed)
     os.utime(helper, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # and as old, as an unpacked wheel may leave it
-    shutil.rmtree(copy / "fastinit_kernels" / "__pycache__", ignore_errors=True)
+    shutil.rmtree(helper.parent / "__pycache__", ignore_errors=True)
     assert first_value(python, copy, cache) != right
 
     helper.write_text(source)
-    shutil.rmtree(copy / "fastinit_kernels" / "__pycache__", ignore_errors=True)
+    shutil.rmtree(helper.parent / "__pycache__", ignore_errors=True)
     assert first_value(python, copy, cache) == right
 
 
@@ -125,7 +125,7 @@ def releases(tmp_path_factory):
             folder = tmp_path_factory.mktemp("release") / "kernels"
             source = Path(fastinit_kernels.__file__).parent
             shutil.copytree(source, folder / "fastinit_kernels", ignore=shutil.ignore_patterns("__pycache__"))
-            helper = folder / "fastinit_kernels" / "philox.py"
+            helper = folder / "fastinit_kernels" / "numeric" / "philox.py"
             helper.write_text(helper.read_text().replace("0xD2511F53", f"0xD2511F5{'3' if number == '0' else '5'}"))
             paths[form].append(convert(folder))
     return paths
@@ -164,7 +164,8 @@ def test_sources_that_cannot_be_read_mean_no_cache(python, tmp_path):
 def test_nothing_is_kept_once_the_sources_have_changed(python, tmp_path):
     # An upgrade under a running process: modules imported later would be the new ones.
     shutil.copytree(Path(fastinit_kernels.__file__).parent, tmp_path / "fastinit_kernels")
-    code = f"import fastinit_kernels.machine.jit; open({str(tmp_path / 'fastinit_kernels' / 'lines.py')!r}, 'a').write('#')\n"
+    another = str(tmp_path / "fastinit_kernels" / "probe" / "lines.py")
+    code = f"import fastinit_kernels.machine.jit; open({another!r}, 'a').write('#')\n"
     cache = tmp_path / "cache"
     assert python(code + TINY, PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR=str(cache)) == "42 0 0\n"
     assert not list(cache.rglob("*.bin"))
@@ -175,8 +176,8 @@ def test_a_warm_start_compiles_nothing(python, right):
     code = (
         FILL
         + """
-from fastinit_kernels.fill import fill_kernel
-stats = fill_kernel("uniform", "float32").work.stats
+from fastinit_kernels.fill.dense import fill_kernel
+stats = fill_kernel("uniform", "float32").dispatcher.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
     )

@@ -5,9 +5,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import twin
-from fastinit_kernels.numeric import rounding
 from fastinit_kernels.fill.draw import parameters_function
-from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.machine.jit import compiled, place_of
+from fastinit_kernels.numeric import rounding
 from fastinit_kernels.numeric.laws import uniform_f32
 
 import fastinit as fi
@@ -129,7 +129,7 @@ def every_word(low, high):
             out[w] = uniform_f32(np.uint32(np.uint64(w) << np.uint64(8)), p)
 
     out = np.empty(1 << 24, np.float32)
-    values(out, parameters)
+    values(out, place_of(parameters))
     return out
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import mpmath as mp
 import numpy as np
 import pytest
-from fastinit_kernels.numeric import elementary, transcendental
 from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.numeric import elementary, transcendental
 from scipy.special import log_ndtr
 
 ONE_ARGUMENT = ["log_f32", "log_f64", "normal_centre_f32", "normal_outer_f32", "normal_tail_f64"]

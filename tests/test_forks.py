@@ -150,7 +150,7 @@ LOCKS = (
 def test_while_another_thread_has_a_lock(python):
     code = """
 import llvmlite.binding, numba
-from fastinit_kernels import forks
+from fastinit_kernels.machine import forks
 from numba.core import compiler_lock
 from numba.np.ufunc import parallel
 

@@ -7,9 +7,9 @@ import numpy as np
 import probe_twin as twin
 import pytest
 from assembly import MACHINE, PATTERNS
-from fastinit_kernels.probe.layout import A_IN, A_OUT, INVERSES, OPERAND, SLOPES
-from fastinit_kernels.probe.workspace import Plan
+from fastinit_kernels.machine.jit import place_of
 from fastinit_kernels.probe.run import Inputs, Layer, Source
+from fastinit_kernels.probe.workspace import Workspace
 from layers import SHAPES, arrays, check_counts, one_layer, one_pass, probe, rounding, same, same_on_any_threads
 
 import fastinit as fi
@@ -49,11 +49,11 @@ def test_networks_of_one_shape_share_their_layout_and_buffers_start_on_cache_lin
     weights, _, inputs = arrays((70, 33, 50), 97, np.float32)
     layers = [Layer(*w.shape, Source(array=w), normalize="rms") for w in weights]
     entering = Inputs(Source(array=inputs), 97)
-    one, other = (Plan("tanh", layers, entering, 30, np.float32, 97, True) for _ in range(2))
+    one, other = (Workspace("tanh", layers, entering, 30, np.float32, 97, True) for _ in range(2))
     assert one.layout is other.layout
-    assert one.layout is not Plan("tanh", layers, entering, 31, np.float32, 97, True).layout
-    places = one.memory.ctypes.data + 4 * one.layout.table[:, [A_IN, A_OUT, OPERAND, INVERSES, SLOPES]]
-    assert (places % 64 == 0).all()
+    assert one.layout is not Workspace("tanh", layers, entering, 31, np.float32, 97, True).layout
+    for name in ("signal", "output", "operand", "inverses", "slopes"):
+        assert ((place_of(one.memory) + 4 * one.layout.table[name]) % 64 == 0).all(), name
 
 
 @pytest.mark.parametrize("options", [{}, {"cotangent": True}])
@@ -180,6 +180,7 @@ def test_a_small_spread_beside_a_large_mean():
 PROGRAM = """
 import sys, os; sys.path.insert(0, os.environ["TESTS"])
 import numpy as np, layers as t
+from fastinit_kernels.machine.jit import place_of
 from fastinit_kernels.probe.run import Source
 w, b, x = t.arrays((70, 129, 40), 131, np.float32)
 c = np.random.default_rng(9).standard_normal((131, 40)).astype(np.float32)
@@ -203,31 +204,65 @@ def test_same_bits_whatever_the_vector_width(python, cpu):
     assert python(PROGRAM, NUMBA_CPU_NAME=cpu, NUMBA_CPU_FEATURES="") == python(PROGRAM)
 
 
-# What an activation without arithmetic is made of: comparisons and choices, or copies, of whole registers.
-CHOICES = {
-    "x86_64": {"chosen": r"v(?:max|min|cmp\w*|blendv?m?|and)ps\s.*%[yz]mm", "copied": r"vmovups\s.*%[yz]mm"},
+# What is made of other instructions than `PATTERNS` knows, all of them on whole registers: comparisons and choices,
+# copies, and the arithmetic of float64 without multiply-adds.
+OTHERS = {
+    "x86_64": {
+        "chosen": r"v(?:max|min|cmp\w*|blendv?m?|and)ps\s.*%[yz]mm",
+        "copied": r"vmovups\s.*%[yz]mm",
+        "merged": r"v(?:mul|add|sub|div|fn?m(?:add|sub)\d*)pd\s.*%[yz]mm",
+    },
     "aarch64": {
         "chosen": r"\b(?:fcmg[te]|fcml[te]|bsl|bif|bit|and|fmaxnm|fminnm)\s+v\d+\.(?:4s|16b)",
         "copied": r"\b(?:ldp|ldr|stp|str)\s+q\d+",
+        "merged": r"\bf(?:mul|add|sub|div|ml[as])\s+v\d+\.2d",
     },
 }
 
-GUARD = """
-import json, re, sys
-import numpy as np
-from fastinit_kernels import activations, backward, forward, probe
-from fastinit_kernels.machine.jit import compiled
-patterns = json.loads(sys.argv[1])
-w = probe.Source(array=np.ones((8, 8), np.float32))
-layers = [probe.Layer(8, 8, w)] * 2
-probe.run("gelu", layers, probe.Inputs(w, 8), bins=4, cotangents={2: w})
-kernels = {
-    "forward": forward.forward_kernel(np.float32).work,
-    "backward": backward.backward_kernel(np.float32).work,
+# The instructions of each kernel of the programs, and at least how many there are.
+PRODUCT = {"float32": 48}  # a tile alone has at least 2 x 6 of them, four times over
+STATISTICS = {"float32": 3, "chosen": 3}  # in each pass over a column
+COPY, MERGE, SCALAR = {"copied": 4}, {"merged": 8}, {}
+TASKS = {
+    "input": COPY,
+    "normalize": MERGE,
+    "weights": STATISTICS | COPY,
+    "biases": COPY,
+    "layer": STATISTICS | PRODUCT,
+    "merge-layer": MERGE,
+    "merge-weights": MERGE,
+    "cotangent": COPY,
+    "scale": STATISTICS,
+    "turn": SCALAR,  # each number goes to a row of its own
+    "back": STATISTICS | PRODUCT,
+    "unnormalize": MERGE,
+    "merge-delta": MERGE,
+    "weight-gradient": STATISTICS | PRODUCT,
+    "fold": SCALAR,  # hashes
+    # What these call by address.
+    "patches": COPY,
+    "count-singly": {"chosen": 3},
+    "line-array": COPY,
+    "line-constant": COPY,
+    "line-normal": {"words": 20, "float32": 20},
 }
-for name in activations.NAMES:
-    activations.activation_address(name, "float32")
-    kernels[name] = activations.activation_kernel(name, "float32")
+
+GUARD = """
+import gc, json, re, sys
+import numpy as np
+from fastinit_kernels.machine.jit import Kernel, compiled
+from fastinit_kernels.numeric.activations import NAMES
+from fastinit_kernels.probe.activate import activation_kernel
+from fastinit_kernels.probe.run import Inputs, Layer, Source, run
+
+# Whatever there is: images, a normalisation, a skip, biases, more bins than a word has bits, and the way back.
+w = Source("normal", (1, 2, 3, 4), np.array([1.0] + [0.0] * 23))
+x = Source(array=np.ones((2, 4, 4, 8), np.float32))
+layers = [Layer(8, 8, w, Source.constant(0.0), branch_scale=1.0, normalize="layer")] * 2
+run("gelu", layers, Inputs(x, 2, side=4, kernel=3), bins=40, cotangents={2: x})
+kernels = {k.name: k.dispatcher for k in gc.get_objects() if isinstance(k, Kernel) and "dispatcher" in k._ready}
+for name in NAMES:
+    kernels[name] = activation_kernel(name, "float32").dispatcher
 
 @compiled
 def chained(z, a):
@@ -238,25 +273,35 @@ def chained(z, a):
 chained(np.ones(64, np.float32), np.ones(64, np.float32))
 kernels["chained"] = chained
 found = {}
-for kernel, compiled in kernels.items():
-    assembly = "\\n".join(compiled.inspect_asm().values())
-    found[kernel] = {name: len(re.findall(pattern, assembly)) for name, pattern in patterns.items()}
-print(json.dumps(found))
+for kernel, dispatcher in kernels.items():
+    assembly = "\\n".join(dispatcher.inspect_asm().values())
+    found[kernel] = {name: len(re.findall(pattern, assembly)) for name, pattern in json.loads(sys.argv[1]).items()}
+print(json.dumps([NAMES, found]))
 """
+
+# Of no task: the loop around all tiles, the scheduler, and what puts the records of a layer together.
+AROUND = {"serial", "parallel", "task", "combine-layers", "combine-values"}
 
 
 def test_the_kernels_are_vector_code(python, tmp_path):
     if MACHINE not in PATTERNS:
         pytest.skip(f"knows the assembly of {', '.join(PATTERNS)}")
-    found = json.loads(python(GUARD, json.dumps(PATTERNS[MACHINE] | CHOICES[MACHINE]), NUMBA_CACHE_DIR=str(tmp_path)))
+    patterns = json.dumps(PATTERNS[MACHINE] | OTHERS[MACHINE])
+    activations, found = json.loads(python(GUARD, patterns, NUMBA_CACHE_DIR=str(tmp_path)))
     control = found.pop("chained")
-    assert control["float32"] == control["chosen"] == 0
+    assert control["float32"] == control["chosen"] == control["merged"] == 0
     assert control["single"] > 0
-    for kernel, counts in found.items():
-        if kernel in ("forward", "backward"):  # a tile alone has at least 2 x 6 of them, four times over
-            assert counts["float32"] >= 48, kernel
-        elif kernel == "linear":
-            assert counts["copied"] > 0, kernel
+    for name in activations:
+        counts = found.pop(name)
+        if name == "linear":
+            assert counts["copied"] > 0, name
         else:  # some activations only compare and choose
-            assert counts["float32"] + counts["chosen"] > 0, kernel
-        assert counts["library"] == 0, kernel
+            assert counts["float32"] + counts["chosen"] > 0, name
+        assert counts["library"] == 0, name
+    tasks = {name.removesuffix("-float32"): counts for name, counts in found.items() if name not in AROUND}
+    assert tasks.pop("activation-gelu")["float32"] > 0
+    assert tasks.keys() == TASKS.keys()
+    for name, counts in tasks.items():
+        for kind, least in TASKS[name].items():
+            assert counts[kind] >= least, (name, kind, counts)
+        assert counts["library"] == 0, name

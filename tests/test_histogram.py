@@ -5,22 +5,25 @@ import platform
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from fastinit_kernels.machine.jit import compiled, place_of
+from fastinit_kernels.machine.lanes import panel_width
+from fastinit_kernels.machine.pointers import pointers
 from fastinit_kernels.probe.bins import bins_of, edges
 from fastinit_kernels.probe.gemm import CHUNK
-from fastinit_kernels.probe.histogram import histogram_function
-from fastinit_kernels.machine.jit import compiled
-from fastinit_kernels.machine.lanes import panel_width
+from fastinit_kernels.probe.histogram import histogram_function, needs_counters, singly_kernel
+from fastinit_kernels.probe.records import LAUNCH, LAYER
 
 DTYPES = ("float32", "float64")
 FEW, MANY = (1, 2, 30, 32), (33, 64, 65, 200, 5000)
 
 
 def _kernel(dtype):
-    count = histogram_function(dtype)
+    count, real_at, layer_at, launch_at = histogram_function(dtype), pointers(dtype), LAYER.at, LAUNCH.at
 
     @compiled
-    def counted(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, histogram, to):
-        count(a, at, rows, columns, low, high, pivot, first, bins_a_unit, bins, histogram, to)
+    def counted(a, rows, columns, layer, launch, counters):
+        start = np.int64(0)
+        count(real_at(a, start), rows, columns, layer_at(layer, start), launch_at(launch, start), counters)
 
     return counted
 
@@ -34,7 +37,11 @@ def counted(values, columns, bins, low, high, *, at=5, to=3):
     memory = np.concatenate([np.full(at, np.nan, real), values.ravel(), np.full(64, np.nan, real)])
     histogram = np.full(to + bins + 3 + 2, 100, np.int64)
     (numbers,) = zip(*bins_of(((low, high),), bins, values.dtype.name), strict=True)
-    KERNELS[values.dtype.name](memory, at, len(values), columns, *numbers, bins, histogram, to)
+    layer = LAYER.record(**dict(zip(("low", "high", "pivot", "first_bin", "bins_a_unit"), numbers, strict=True)))
+    singly = singly_kernel(real).address if needs_counters(bins, real) else 0
+    launch = LAUNCH.record(bins=bins, count_singly=singly)
+    first, counters = place_of(memory) + at * memory.itemsize, place_of(histogram) + to * histogram.itemsize
+    KERNELS[values.dtype.name](first, len(values), columns, place_of(layer), place_of(launch), counters)
     assert (histogram[:to] == 100).all()
     assert (histogram[to + bins + 3 :] == 100).all()
     return (histogram[to : to + bins + 3] - 100).tolist()

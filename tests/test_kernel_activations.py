@@ -8,8 +8,8 @@ from functools import cache
 import mpmath as mp
 import numpy as np
 import pytest
-from fastinit_kernels.numeric.activations import NAMES, activation_both
 from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.numeric.activations import NAMES, activation_both
 
 DTYPES = ["float32", "float64"]
 BOUND = 3  # of the module's docstring, in eps max(1, |value|)
@@ -69,7 +69,7 @@ FORMULAS = {
 
 
 @cache
-def compiled(name, dtype):
+def loop(name, dtype):
     both = activation_both(name, dtype)
 
     @compiled
@@ -82,7 +82,7 @@ def compiled(name, dtype):
 
 def evaluate(name, z):
     value, slope = np.empty_like(z), np.empty_like(z)
-    compiled(name, z.dtype.name)(z, z.dtype.type(PARAMETERS.get(name, 0)), value, slope)
+    loop(name, z.dtype.name)(z, z.dtype.type(PARAMETERS.get(name, 0)), value, slope)
     return value, slope
 
 
@@ -188,7 +188,7 @@ LIBM = re.compile(r"\$(?:fmaf?|logf?|log1pf?|expf?|expm1f?|sinf?|cosf?|tanhf?|er
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "linear"])
 def test_a_loop_over_both_vectorises(name, dtype):
-    run, z = compiled(name, dtype), np.zeros(8, dtype)
+    run, z = loop(name, dtype), np.zeros(8, dtype)
     run(z, z.dtype.type(0), z.copy(), z.copy())
     (code,) = run.inspect_asm().values()
     letter = "s" if dtype == "float32" else "d"

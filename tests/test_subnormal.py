@@ -7,8 +7,11 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 import pytest
-from fastinit_kernels.machine.intrinsics import read_float_mode, write_float_mode
-from fastinit_kernels.machine.jit import PARALLEL_FROM, Tiled, inline
+from fastinit_kernels.machine.jit import kernel, place_of
+from fastinit_kernels.machine.modes import read_float_mode, write_float_mode
+from fastinit_kernels.machine.pointers import pointers
+from fastinit_kernels.machine.records import Table
+from fastinit_kernels.machine.threads import PARALLEL_FROM, run_tiles
 from llvmlite import ir
 
 import fastinit as fi
@@ -23,21 +26,28 @@ has_the_mode = pytest.mark.skipif(
 )
 
 
-@inline
-def _products(t, given, small, factor, tiny, out):
-    # From memory, from numbers that LLVM may multiply before the loop, and a subnormal taken in.
-    out[3 * t] = given[t] * factor
-    out[3 * t + 1] = small * factor
-    out[3 * t + 2] = tiny * np.float32(1e10)
+LAUNCH = Table(("given", "out"), more=[(name, np.float32) for name in ("small", "factor", "tiny")])
+_launch_at, _number_at = LAUNCH.at, pointers(np.float32)
+
+
+@kernel(None)
+def _products(t, launch_address):
+    # From memory, from numbers that are the same for all tiles, and a subnormal taken in.
+    launch = _launch_at(launch_address, np.int64(0))
+    given, out = _number_at(launch.given, t), _number_at(launch.out, 3 * t)
+    out[0] = given[0] * launch.factor
+    out[1] = launch.small * launch.factor
+    out[2] = launch.tiny * np.float32(1e10)
+    return 0
 
 
 def _run(flush, steps):
-    out = np.full(3 * TILES, 7, np.float32)
-    KERNELS[flush](TILES, steps, np.full(TILES, SMALL), SMALL, FACTOR, TINY, out)
+    given, out = np.full(TILES, SMALL), np.full(3 * TILES, 7, np.float32)
+    launch = LAUNCH.record(given=place_of(given), out=place_of(out), small=SMALL, factor=FACTOR, tiny=TINY)
+    run_tiles(_products, place_of(launch), TILES, steps, flush=flush)
     return out.reshape(TILES, 3)
 
 
-KERNELS = {flush: Tiled(None, _products, flush=flush) for flush in (False, True)}
 KEPT = np.array([TINY, TINY, np.float32(TINY * np.float32(1e10))])
 
 
@@ -115,18 +125,23 @@ def test_other_cpus_are_left_alone():
 ALIKE = """
 import sys
 import numpy as np
-from fastinit_kernels.machine.jit import Tiled, inline
+from fastinit_kernels.machine.jit import kernel, place_of
+from fastinit_kernels.machine.pointers import pointers
+from fastinit_kernels.machine.threads import run_tiles
+
+at = pointers(np.int64)
 
 def add(number):
-    @inline
+    @kernel(f"add-{number}")
     def tile(t, out):
-        out[t] += number
-    return Tiled(f"add-{number}", tile, flush=True)
+        at(out, t)[0] += number
+        return 0
+    return tile
 
 for number in map(int, sys.argv[1:]):
     for steps in (1, 1 << 20):
         out = np.zeros(8, np.int64)
-        add(number)(8, steps, out)
+        run_tiles(add(number), place_of(out), 8, steps, flush=True)
         print(*set(out.tolist()))
 """
 

@@ -147,19 +147,25 @@ print(parallel._is_initialized)
 
 def test_import_compiles_nothing_and_starts_no_pool(python):
     code = """
-import fastinit_kernels.fill, fastinit_kernels.sparse, fastinit_kernels.machine.jit
+import gc, importlib, pkgutil
+import fastinit_kernels
+for module in pkgutil.walk_packages(fastinit_kernels.__path__, "fastinit_kernels."):
+    importlib.import_module(module.name)
+from fastinit_kernels.fill.dense import fill_kernel
+from fastinit_kernels.machine.jit import Kernel
 from numba.np.ufunc import parallel
 from numba.core.dispatcher import Dispatcher
-import numba.core.compiler_lock, gc
-print(parallel._is_initialized, fastinit_kernels.fill.fill_kernel.cache_info().currsize)
+print(parallel._is_initialized, fill_kernel.cache_info().currsize)
 ours = [d for d in gc.get_objects() if isinstance(d, Dispatcher) and d.py_func.__module__.startswith("fastinit")]
 print(len(ours) > 10, sum(len(d.overloads) for d in ours))
+kernels = [k for k in gc.get_objects() if isinstance(k, Kernel)]
+print(len(kernels) > 3, sum(len(k._ready) for k in kernels))
 if os.path.isdir("/proc/self/task"):
     assert len(os.listdir("/proc/self/task")) <= int(sys.argv[1]) + 1, os.listdir("/proc/self/task")
 """
     # NumPy's BLAS may have a pool of its own: held to one thread here.
     out = python(WORK + code, 1, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    assert out.split() == ["False", "0", "True", "0"]
+    assert out.split() == ["False", "0", "True", "0", "True", "0"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to a child differ there")

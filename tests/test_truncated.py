@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import twin
 from fastinit_kernels.fill.draw import LAWS, parameters_function
-from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.machine.jit import compiled, place_of
 from fastinit_kernels.numeric.rounding import identity
 from scipy import stats
 
@@ -119,8 +119,8 @@ def test_symmetric_bounds_give_symmetric_values(bounds):
         batch(out, words, count, load(parameters))
 
     one, other = np.empty(256, np.float32), np.empty(256, np.float32)
-    values(one, words, parameters)
-    values(other, ~words, parameters)
+    values(one, words, place_of(parameters))
+    values(other, ~words, place_of(parameters))
     assert np.array_equal(one, -other)
 
 

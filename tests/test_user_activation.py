@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import numba
 import numpy as np
 import pytest
-from fastinit_kernels.activations import activation_address
-from fastinit_kernels.machine.intrinsics import call_at, pointer_to
-from fastinit_kernels.machine.jit import compiled
+from fastinit_kernels.machine.jit import compiled, place_of
+from fastinit_kernels.machine.pointers import call_at
+from fastinit_kernels.probe.activate import activation_kernel
 from scipy import special
 
 import fastinit as fi
@@ -65,21 +66,25 @@ def root(z):
 
 
 @compiled
-def call(address, z, value, slope, p):
-    call_at(address, (pointer_to(z, 0), pointer_to(value, 0), pointer_to(slope, 0), np.uint64(z.size), p))
+def call(address, z, value, slope, rows, n, row_bytes):
+    for i in range(rows):
+        at = i * row_bytes
+        call_at(address, (z + at, value + at, slope + at, n, 0.0))
 
 
-@kernel(None, parallel=True)
-def call_by_rows(address, z, value, slope, p):
-    for i in numba.prange(z.shape[0]):
-        n = np.uint64(z.shape[1])
-        call_at(address, (pointer_to(z[i], 0), pointer_to(value[i], 0), pointer_to(slope[i], 0), n, p))
+@partial(compiled, parallel=True)
+def call_by_rows(address, z, value, slope, rows, n, row_bytes):
+    for i in numba.prange(rows):
+        at = np.int64(i) * row_bytes
+        call_at(address, (z + at, value + at, slope + at, n, 0.0))
 
 
 def by_address(activation, z, run=call):
     """(phi, phi') as the forward pass gets them."""
     value, slope = np.full_like(z, 7), np.full_like(z, 7)
-    run(activation_address(get_activation(activation).kernel, z.dtype.name), z, value, slope, z.dtype.type(0))
+    address = activation_kernel(get_activation(activation).kernel, z.dtype.name).address
+    rows = np.atleast_2d(z)
+    run(address, place_of(z), place_of(value), place_of(slope), *rows.shape, rows.strides[0])
     return value, slope
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import twin
 from fastinit_kernels.fill.draw import _draw_words, group_function, group_size, parameters_function
-from fastinit_kernels.machine.intrinsics import stack_array
-from fastinit_kernels.machine.jit import inline, kernel
+from fastinit_kernels.machine.jit import compiled, inline, place_of
+from fastinit_kernels.machine.pointers import stack_array
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
@@ -174,7 +174,7 @@ def _drawn(function: Callable[..., None], kind: Any, address: Address, parameter
     length = max(np.size(part) for part in address)
     where = [np.ascontiguousarray(np.broadcast_to(np.asarray(part, np.uint64), length)) for part in address]
     out = np.empty(length, kind)
-    function(*where, parameters, out)
+    function(*where, place_of(parameters), out)
     return out
 
 

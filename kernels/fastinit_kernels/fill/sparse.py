@@ -132,14 +132,14 @@ class Axes(NamedTuple):
     ----------
     axes
         int64, a row an axis: (start, length, size, flat-index stride, out stride), the slowest first.
-    count
+    total
         Numbers in the region.
     offset
         Where its first is in the output.
     """
 
     axes: NDArray[np.int64]
-    count: int
+    total: int
     offset: int = 0
 
 
@@ -156,7 +156,7 @@ def sparse(
     """Write the kept connections of the region's neurons to `out`, a flat array of zeros of the stored type."""
     launch = _SPARSE.record(
         out=place_of(out),
-        neurons=neurons.count,
+        neurons=neurons.total,
         offset=neurons.offset,
         neuron_axes=place_of(neurons.axes),
         neuron_dims=len(neurons.axes),
@@ -169,4 +169,4 @@ def sparse(
         parameters=place_of(parameters),
     )
     # A kept connection costs about a group of elements.
-    run_tiles(sparse_kernel(dtype), place_of(launch), -(-neurons.count // TILE), neurons.count * k * 64)
+    run_tiles(sparse_kernel(dtype), place_of(launch), -(-neurons.total // TILE), neurons.total * k * 64)

@@ -26,7 +26,6 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core import serialize
-from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 
@@ -44,8 +43,8 @@ class _UnsafeError(OSError):
     """Somebody else may have written there."""
 
 
-class Store(_Cache):  # type: ignore[misc]
-    """The compiled forms of one kernel.
+class Store:
+    """The compiled forms of one kernel, to be asked as Numba asks a cache of its own.
 
     Numba's own cache looks at the one file a function stands in, so it serves old code after a helper in another
     file has changed, and two processes that compile at once can swap each other's files. Here the name of a file is
@@ -89,7 +88,7 @@ class Store(_Cache):  # type: ignore[misc]
             _claim(folder.parent)
             _write(folder / self._file(key), _checksum(key, payload) + payload)
         except OSError as error:
-            _warn_once(
+            warn_once(
                 f"fastinit cannot keep its compiled kernels in {folder} ({error.strerror or error}); they will be "
                 "compiled again in each process. Set NUMBA_CACHE_DIR to a writable folder."
             )
@@ -128,12 +127,12 @@ def cache_folder() -> Path | None:
             problem = passed_over = passed_over or error
             continue
         if passed_over and (numba.config.CACHE_DIR or isinstance(passed_over, _UnsafeError)):
-            _warn_once(
+            warn_once(
                 f"fastinit keeps its compiled kernels in {folder}, because of {passed_over}. Remove what is in the "
                 "way, or set NUMBA_CACHE_DIR to a folder that you alone can write to."
             )
         return folder
-    _warn_once(
+    warn_once(
         f"fastinit cannot keep its compiled kernels ({problem}); they will be compiled again in each process. "
         "Set NUMBA_CACHE_DIR to a folder that you alone can write to."
     )
@@ -256,7 +255,8 @@ _SOURCES = _digest()
 _warned = False
 
 
-def _warn_once(message: str) -> None:
+def warn_once(message: str) -> None:
+    """Say what becomes of compiled kernels, unless something has been said."""
     global _warned
     if not _warned:
         _warned = True

@@ -9,11 +9,12 @@ FASTINIT_FALLBACKS=1 does without any of them, so that this way is tested, too.
 """
 
 import os
-import warnings
 from typing import Any
 
 from numba.core.compiler import Compiler
 from numba.np.ufunc import parallel
+
+from .cache import warn_once
 
 _FALLBACKS = os.environ.get("FASTINIT_FALLBACKS", "") not in ("", "0")
 
@@ -26,8 +27,9 @@ def _helper_compiler() -> Any:
     except ImportError:
         return None
     needed = ("_raise_if_finalized", "_linking_libraries", "_reload_init", "_final_module", "_get_module_for_linking")
-    probe = set(dir(JITCodeLibrary)) | set(JITCodeLibrary.finalize.__code__.co_names)
-    if not probe.issuperset(needed) or not hasattr(_dynfunc, "make_function"):
+    finalize = getattr(getattr(JITCodeLibrary, "finalize", None), "__code__", None)
+    known = {*dir(JITCodeLibrary), *getattr(finalize, "co_names", ())}
+    if not known.issuperset(needed) or not hasattr(_dynfunc, "make_function"):
         return None
 
     class Linked(JITCodeLibrary):  # type: ignore[misc]
@@ -68,11 +70,9 @@ HELPER_OPTIONS: dict[str, Any] = {} if _HELPER_COMPILER is None else {"pipeline_
 def keep_on_disk(dispatcher: Any, store: Any) -> None:
     """Let a dispatcher load and save what it compiles by `store`."""
     if _FALLBACKS or not hasattr(dispatcher, "_cache"):
-        warnings.warn(
+        warn_once(
             "fastinit cannot keep its compiled kernels with this version of Numba; they will be compiled again in each "
-            "process",
-            RuntimeWarning,
-            stacklevel=2,
+            "process."
         )
         return
     dispatcher._cache = store

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 import numba
+import numpy.ma  # noqa: F401 - Numba would at the first array, while another thread may fork
 from numba import types
 
 from .cache import Store

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
-from .pointers import element, load, store
+from .pointers import Codegen, element, intrinsic, load, store
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
@@ -227,3 +227,25 @@ def counting(builder: Any, start: Any, stop: Any, step: int = 1) -> Iterator[Any
     """`for i in range(start, stop, step)` over LLVM int64."""
     with cgutils.for_range_slice(builder, start, stop, ir.Constant(_I64, step), intp=_I64) as (i, _):
         yield i
+
+
+@cache
+def copy_panel_row(dtype: Any) -> Any:
+    """`copy(source, to)`: a panel's row, register by register; both are pointers.
+
+    LLVM would unroll a loop of so few turns before it looks for vectors, into loads and stores of single numbers.
+    """
+    lanes = lanes_of(dtype)
+
+    @intrinsic
+    def copy(typingctx: Any, source: Any, to: Any) -> tuple[Any, Codegen]:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            v = Vectors(builder, dtype, lanes)
+            registers = [v.load(v.address(args[0], i * lanes)) for i in range(_REGISTERS_PER_PANEL)]
+            for i, register in enumerate(registers):
+                v.store(register, v.address(args[1], i * lanes))
+            return context.get_dummy_value()
+
+        return types.void(source, to), codegen
+
+    return copy

@@ -61,7 +61,7 @@ def pointers(dtype: Any) -> Callable[..., Any]:
     @intrinsic
     def at(typingctx: Any, address: Any, offset: Any) -> tuple[Any, Codegen]:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return element(builder, *args, context.get_data_type(number))
+            return element(builder, args[0], args[1], context.get_data_type(number))
 
         return kind(types.int64, types.int64), codegen
 
@@ -75,7 +75,7 @@ def records(dtype: np.dtype[Any]) -> Callable[..., Any]:
     @intrinsic
     def at(typingctx: Any, address: Any, index: Any) -> tuple[Any, Codegen]:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return element(builder, *args, context.get_data_type(kind))
+            return element(builder, args[0], args[1], context.get_data_type(kind))
 
         return kind(types.int64, types.int64), codegen
 
@@ -97,7 +97,7 @@ def moved(typingctx: Any, pointer: Any, offset: Any) -> tuple[Any, Codegen]:
     """The pointer to the element `offset` further on."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return element(builder, *args, context.get_data_type(pointer.dtype))
+        return element(builder, args[0], args[1], context.get_data_type(pointer.dtype))
 
     return pointer(pointer, types.int64), codegen
 

@@ -200,8 +200,8 @@ def layer_statistics(dtype: Any) -> Any:
             zero, row_length = ir.Constant(ir.IntType(64), 0), ir.Constant(ir.IntType(64), width)
             with counting(builder, zero, args[5]) as register:
                 column = builder.mul(register, ir.Constant(ir.IntType(64), lanes))
-                pointers = [v.address(start, column) for start in (*args[:4], args[8])]
-                _layer_column(v, zero, args[4], row_length, limits, width, *pointers)
+                *matrices, out = (v.address(start, column) for start in (*args[:4], args[8]))
+                _layer_column(v, matrices, args[4], row_length, limits, width, out)
             return context.get_dummy_value()
 
         i8, real = types.int64, types.float32 if np.dtype(dtype).itemsize == 4 else types.float64
@@ -231,20 +231,11 @@ def _two_passes(v: Vectors, matrices: list[_Column], look: Any, add: Any) -> Non
 
 
 def _layer_column(
-    v: Vectors,
-    zero: Any,
-    rows: Any,
-    row_length: Any,
-    limits: tuple[Lanes, Lanes],
-    width: int,
-    z: Any,
-    a: Any,
-    f: Any,
-    s: Any,
-    out: Any,
+    v: Vectors, matrices: list[Any], rows: Any, row_length: Any, limits: tuple[Lanes, Lanes], width: int, out: Any
 ) -> None:
-    """One register of columns of a layer, rows from first to last, twice."""
-    builder = v.builder
+    """One register of columns of a layer's z, a, f and s, rows from first to last, twice."""
+    builder, zero = v.builder, ir.Constant(ir.IntType(64), 0)
+    z, a, _, _ = matrices
     of_a, of_z, mark = _Column(v), _Column(v), _Mark(v)
     none, one = v.number(0.0), v.number(1.0)
     saturated, slopes = v.variable(none), v.variable(none)
@@ -256,7 +247,7 @@ def _layer_column(
             variable.set(none)
         with counting(builder, zero, rows) as row:
             at = builder.mul(row, row_length)
-            x, y, branch, slope = (v.load(v.address(start, at)) for start in (z, a, f, s))
+            x, y, branch, slope = (v.load(v.address(start, at)) for start in matrices)
             z_finite, _ = of_z.look(x, careful), of_a.look(y, careful)
             of_a.count_zeros(y)
             flat = (branch < limits[0]) | (branch > limits[1])

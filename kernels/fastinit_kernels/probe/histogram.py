@@ -129,8 +129,9 @@ def _planes_function(dtype: Any) -> Any:
     ) -> tuple[Any, Codegen]:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             v = Vectors(builder, dtype, lanes)
-            pointer, rows, columns, bins, to = *args[:3], *args[8:]
+            pointer, rows, columns = args[:3]
             low, high, pivot, first, unit = (v.broadcast(x) for x in args[3:8])
+            bins, to = args[8:]
             top = v.broadcast(builder.sitofp(builder.sub(bins, ir.Constant(_I64, 1)), v.scalar))
             one, none = v.pattern(1), v.pattern(0)
             panel = [_is_column(v, register, columns).value for register in registers]
@@ -255,7 +256,7 @@ def histogram_function(dtype: Any) -> Any:
 
 def needs_counters(bins: int, dtype: Any) -> bool:
     """Whether so many bins are counted by `singly_kernel`."""
-    return bins > 8 * np.dtype(dtype).itemsize
+    return bool(bins > 8 * np.dtype(dtype).itemsize)
 
 
 @family

@@ -115,7 +115,7 @@ class Room:
 
 def padded_columns(columns: int, width: int) -> int:
     """Columns of whole panels."""
-    return ceiling(columns, width) * width
+    return int(ceiling(columns, width) * width)
 
 
 def layout_of(shape: Shape) -> "Layout":

@@ -58,8 +58,9 @@ LAUNCH = Table(
 VALUES = ("count", "mean", "m2", "minimum", "maximum", "nonfinite", "zeros")
 PAIRS = ("saturated", "slopes", "pairs", "pair_squares")
 VALUE_RECORD = Table(reals=VALUES)
-_BOTH = [(name, VALUE_RECORD.dtype) for name in ("a", "z")]
-LAYER_RECORD = Table(more=[*_BOTH, *((name, np.float64) for name in PAIRS)])
+LAYER_RECORD = Table(
+    more=[("a", VALUE_RECORD.dtype), ("z", VALUE_RECORD.dtype), *((name, np.float64) for name in PAIRS)]
+)
 
 
 def empty(table: Table, n: int) -> Any:

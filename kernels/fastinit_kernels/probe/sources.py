@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..fill.draw import PARAMETERS
 from ..machine.jit import Kernel, inline, place_of
-from ..machine.lanes import panel_width
+from ..machine.lanes import copy_panel_row, panel_width
 from ..machine.pointers import moved
 from .gemm import CHUNK
 from .lines import ARRAY, CONSTANT, GROUP, LINE, ROUNDINGS, draw_line, line_kernel
@@ -90,15 +90,14 @@ def pack_function(dtype: Any) -> Any:
     The first element goes to out[0], rows lie row_step and panels panel_step apart. `left` is a multiple of the panel
     width; the columns that are missing in the last panel become 0.
     """
-    width = np.uint64(panel_width(dtype))
+    width, copy_row = np.uint64(panel_width(dtype)), copy_panel_row(dtype)
     zero = np.dtype(dtype).type(0)
 
     @inline
     def copy(line: Any, columns: Any, out: Any, panel_step: Any) -> None:
         panels = columns // width
         for panel in range(panels):
-            for j in range(width):
-                out[panel * panel_step + j] = line[panel * width + j]
+            copy_row(moved(line, panel * width), moved(out, panel * panel_step))
         if panels * width < columns:
             for j in range(width):
                 inside = panels * width + j < columns

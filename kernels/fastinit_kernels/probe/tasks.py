@@ -46,7 +46,7 @@ def task(name: str, cost: float) -> Callable[[Callable[[Any], Body]], Callable[[
 
 
 def ceiling(a: Any, b: Any) -> Any:
-    """A / b, rounded up."""
+    """The quotient a / b, rounded up."""
     return (a + b - 1) // b
 
 
