@@ -14,8 +14,6 @@ from typing import Any
 from numba.core.compiler import Compiler
 from numba.np.ufunc import parallel
 
-from .cache import warn_once
-
 _FALLBACKS = os.environ.get("FASTINIT_FALLBACKS", "") not in ("", "0")
 
 
@@ -67,15 +65,12 @@ HELPER_OPTIONS: dict[str, Any] = {} if _HELPER_COMPILER is None else {"pipeline_
 """Options of `numba.njit` for a helper that only other kernels call."""
 
 
-def keep_on_disk(dispatcher: Any, store: Any) -> None:
-    """Let a dispatcher load and save what it compiles by `store`."""
+def keep_on_disk(dispatcher: Any, store: Any) -> bool:
+    """Let a dispatcher load and save what it compiles by `store`; False if it cannot."""
     if _FALLBACKS or not hasattr(dispatcher, "_cache"):
-        warn_once(
-            "fastinit cannot keep its compiled kernels with this version of Numba; they will be compiled again in each "
-            "process."
-        )
-        return
+        return False
     dispatcher._cache = store
+    return True
 
 
 def threads_are_started() -> bool:

@@ -20,7 +20,7 @@ import numba
 import numpy.ma  # noqa: F401 - Numba would at the first array, while another thread may fork
 from numba import types
 
-from .cache import Store
+from .cache import Store, warn_once
 from .internals import HELPER_OPTIONS, keep_on_disk
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -135,8 +135,11 @@ class Kernel:
         ready = self._ready.get("dispatcher")
         if ready is None:
             dispatcher: Any = compiled(self._function, parallel=self._parallel)
-            if self._store is not None:
-                keep_on_disk(dispatcher, self._store)
+            if self._store is not None and not keep_on_disk(dispatcher, self._store):
+                warn_once(
+                    "fastinit cannot keep its compiled kernels with this version of Numba; they will be compiled again "
+                    "in each process."
+                )
             dispatcher.compile(self._signature)
             # Of two threads that compile at once the first wins: code lives no longer than its dispatcher.
             ready = self._ready.setdefault("dispatcher", dispatcher)
