@@ -21,5 +21,6 @@ from .schemes import schemes as schemes
 from .sweep import sweep as sweep
 from .swept import SweepError as SweepError
 from .swept import SweepResult as SweepResult
+from .warmup import warmup as warmup
 
 __version__ = "0.1.0"

@@ -21,7 +21,7 @@ from ..machine.pointers import moved, pointers, stack_array
 from ..machine.records import Table
 from ..machine.threads import run_tiles
 from .batches import BATCH
-from .draw import group_function, group_size, load_key, parameters_function, stored_type
+from .draw import LAWS, STORES, group_function, group_size, load_key, parameters_function, stored_type
 
 TILE = 1 << 14
 
@@ -55,7 +55,7 @@ def run_function(law: str, dtype: str) -> Callable[..., None]:
     return run
 
 
-@family
+@family(LAWS, STORES)
 def fill_kernel(law: str, dtype: str) -> Kernel:
     """The kernel of a law and dtype: tile t of the region that a `_FILL` record describes."""
     run, load_parameters = run_function(law, dtype), parameters_function(law, dtype)

@@ -55,7 +55,7 @@ LAWS = {
 }
 
 # dtype name -> (type the kernel stores, how a computed value becomes it)
-_STORES = {
+STORES = {
     "float32": (np.float32, identity),
     "float64": (np.float64, identity),
     "bfloat16": (np.uint16, bfloat16_bits),
@@ -65,7 +65,7 @@ _STORES = {
 
 def stored_type(dtype: str) -> Any:
     """The NumPy type through which the kernels see an array of that dtype."""
-    return _STORES[dtype][0]
+    return STORES[dtype][0]
 
 
 def group_size(dtype: str) -> int:
@@ -98,7 +98,7 @@ def group_function(law: str, dtype: str) -> Callable[..., None]:
     law's parameters (`parameters_function`).
     """
     values = LAWS[law].double if dtype == "float64" else LAWS[law].single
-    write = values(_STORES[dtype][1])
+    write = values(STORES[dtype][1])
 
     # All words of a batch first, then the values. In one loop the 64-bit products would set the width of the float
     # arithmetic too, and one group after the other the CPU would wait for each word's way through memory.

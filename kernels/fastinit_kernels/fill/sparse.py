@@ -17,7 +17,7 @@ from ..machine.pointers import pointers, stack_array
 from ..machine.records import Table
 from ..machine.threads import run_tiles
 from ..numeric.philox import philox
-from .draw import group_function, group_size, load_key, parameters_function, stored_type
+from .draw import STORES, group_function, group_size, load_key, parameters_function, stored_type
 
 # Neurons a tile.
 TILE = 64
@@ -82,7 +82,7 @@ def _neuron(local: Any, axes: Any, count: Any) -> Any:
     return neuron
 
 
-@family
+@family(STORES)
 def sparse_kernel(dtype: str) -> Kernel:
     """The kernel of a dtype: tile t of the neurons that a `_SPARSE` record describes."""
     groups, load_parameters = group_function("normal", dtype), parameters_function("normal", dtype)

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache, wraps
+from itertools import product
 from typing import Any, TypeVar
 
 from .cache import cache_folder
@@ -32,17 +33,30 @@ _MOST_HELPERS = 3
 _HELPER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {0} import serve; serve()"
 
 
-def family(factory: F) -> F:
-    """Make each kernel of a factory once, and let another process make the same."""
+# Factories of kernels, and for each of their arguments all that it may be.
+_FAMILIES: list[tuple[Callable[..., Kernel], tuple[Iterable[Any], ...]]] = []
 
-    @cache
-    @wraps(factory)
-    def make(*arguments: Any) -> Kernel:
-        made = factory(*arguments)
-        made.origin = make, arguments
-        return made
 
-    return make  # type: ignore[return-value]
+def family(*axes: Iterable[Any]) -> Callable[[F], F]:
+    """Make a factory's kernels once each, and so that another process can; `axes`: all values of its arguments."""
+
+    def decorate(factory: F) -> F:
+        @cache
+        @wraps(factory)
+        def make(*arguments: Any) -> Kernel:
+            made = factory(*arguments)
+            made.origin = make, arguments
+            return made
+
+        _FAMILIES.append((make, axes))
+        return make  # type: ignore[return-value]
+
+    return decorate
+
+
+def everything() -> list[Kernel]:
+    """Every kernel that there is, of the modules that are imported."""
+    return [make(*arguments) for make, axes in _FAMILIES for arguments in product(*axes)]
 
 
 def prepare(kernels: Iterable[Kernel], *, helpers: int | None = None) -> None:
@@ -86,10 +100,11 @@ def _number(tasks: Iterable[Kernel], wanted: int | None) -> int:
     if wanted is not None:
         return wanted
     work = sum(kernel.cost for kernel in tasks)
-    return max(0, min(_MOST_HELPERS, _cpus() - 1, int(work / _WORTH_A_HELPER) - 1))
+    return max(0, min(_MOST_HELPERS, cpus() - 1, int(work / _WORTH_A_HELPER) - 1))
 
 
-def _cpus() -> int:
+def cpus() -> int:
+    """CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -14,7 +14,7 @@ from ..machine.ahead import family
 from ..machine.jit import Kernel, compiled, kernel, place_of
 from ..machine.modes import use_widest_vectors
 from ..machine.pointers import pointers
-from ..numeric.activations import activation_both
+from ..numeric.activations import NAMES, activation_both
 from ..numeric.transcendental import FUNCTIONS
 
 # A user's phi(z) and phi'(z), compiled by Numba; None: differentiate numerically.
@@ -23,7 +23,7 @@ UserFunctions = tuple[Any, Any]
 _SIGNATURE = (types.int64,) * 4 + (types.float64,)
 
 
-@family
+@family(NAMES, FUNCTIONS)
 def activation_kernel(activation: str | UserFunctions, dtype: str) -> Kernel:
     """`activate(z, a, s, n, p)`: a = phi(z) and s = phi'(z) of n elements at addresses; p is phi's parameter."""
     if not isinstance(activation, str):

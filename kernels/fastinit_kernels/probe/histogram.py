@@ -34,6 +34,7 @@ from ..machine.pointers import (
 )
 from .gemm import CHUNK
 from .records import LAYER
+from .tasks import REALS
 
 # Registers that are added up before they reach the planes beyond the third.
 _TOGETHER = 8
@@ -259,7 +260,7 @@ def needs_counters(bins: int, dtype: Any) -> bool:
     return bool(bins > 8 * np.dtype(dtype).itemsize)
 
 
-@family
+@family(REALS)
 def singly_kernel(dtype: Any) -> Kernel:
     """`count(a, rows, columns, layer, bins, counters)`: as `histogram_function`, an increment an element; addresses."""
     width = np.uint64(panel_width(dtype))

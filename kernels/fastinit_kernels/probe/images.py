@@ -17,7 +17,7 @@ from ..machine.pointers import address_of, call_at, moved, pointers
 from .gemm import CHUNK, Operand, multiply_function
 from .records import LAUNCH
 from .sources import Block, pack_function
-from .tasks import ceil_div
+from .tasks import REALS, ceil_div
 
 _launch_at = LAUNCH.at
 
@@ -96,7 +96,7 @@ def _gather_function(dtype: Any) -> Any:
     return gather
 
 
-@family
+@family(REALS)
 def patches_kernel(dtype: Any) -> Kernel:
     """`patches(launch, tap, sign, at, panels, first, rows, out)`: as `_gather_function`, of one tap or of ALL_TAPS.
 

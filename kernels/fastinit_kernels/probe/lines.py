@@ -16,6 +16,7 @@ from ..machine.jit import Kernel, inline, kernel
 from ..machine.modes import use_widest_vectors
 from ..machine.pointers import address_of, call_at, moved, pointers
 from ..numeric.rounding import bfloat16_bits, float16_bits
+from ..numeric.transcendental import FUNCTIONS
 from .records import PARAMETERS_AT, SOURCE
 
 # What is no law: elements that are read, or all the same.
@@ -94,7 +95,7 @@ def _draw(law: str, dtype: str) -> Callable[..., None]:
     return draw
 
 
-@family
+@family([*LAWS, ARRAY, CONSTANT], FUNCTIONS)
 def line_kernel(source: str, dtype: str) -> Kernel:
     """`line(source, first, n, line)`: elements [first, first + n) of a law, ARRAY or CONSTANT to line[GROUP:].
 

@@ -16,6 +16,9 @@ _phase_at, _launch_at, _layer_at = PHASE.at, LAUNCH.at, LAYER.at
 
 Body = Callable[..., None]
 
+REALS = (np.float32, np.float64)
+"""The types that the probe computes in."""
+
 
 def task_kernel(name: str, body: Body, cost: float = 0.2) -> Kernel:
     """The kernel of `body(t, phase, layer, launch)`."""
@@ -35,7 +38,7 @@ def task(name: str, cost: float) -> Callable[[Callable[[Any], Body]], Callable[[
     """Turn a factory of bodies by the compute type into one of kernels; `cost` as `jit.Kernel` takes it."""
 
     def decorate(factory: Callable[[Any], Body]) -> Callable[[Any], Kernel]:
-        @family
+        @family(REALS)
         @wraps(factory)
         def make(dtype: Any) -> Kernel:
             return task_kernel(f"{name}-{np.dtype(dtype).name}", factory(dtype), cost)

@@ -38,7 +38,7 @@ def _fold(t: Any, phase: Any, layer: Any, launch: Any) -> None:
             hashes[j] = merging.mixed_with(hashes[j], marks[j])
 
 
-@family
+@family()
 def fold_kernel() -> Kernel:
     """The hashes of a block of columns of dW, its blocks taken from top to bottom."""
     return task_kernel("fold", _fold)
