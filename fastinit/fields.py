@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import check_flag, check_limits, check_normalize
+from .arguments import check_limits, check_normalize
 from .dtypes import check_dtype
-from .errors import check_finite, check_integer, check_string, shown, unknown
+from .errors import check_choice, check_finite, check_flag, check_integer, check_string, shown
 from .verdict import VERDICTS
 
 Array = NDArray[Any]
@@ -126,12 +126,7 @@ def _single(field: str, rule: Callable[[str, Any], Any], *, none: bool = False) 
 
 
 def _one_of(*words: str) -> Callable[[str, Any], str]:
-    def check(field: str, value: Any) -> str:
-        if check_string(field, value) not in words:
-            raise unknown(field, value, words)
-        return str(value)
-
-    return check
+    return lambda field, value: check_choice(field, value, words)
 
 
 def _integer_from(minimum: int) -> Callable[[str, Any], int]:
