@@ -61,15 +61,20 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def in_short(text: str, most: int = 1000) -> str:
+    """Return a text in one line that a terminal can show, without its middle if it is longer than `most`."""
+    line = printable(text if text.isprintable() else " ".join(text.split()))
+    half = (most - 3) // 2
+    return line if len(line) <= most else f"{line[:half]}...{line[-half:]}"
+
+
 def shown(value: object) -> str:
     """Return the value as a message shows it: its repr, cut if long, and in words where there is none."""
     try:
         text = str.__str__(_SHOWN.repr(value))
-        text = printable(text if text.isprintable() else " ".join(text.split()))
     except Exception:  # a __repr__ of the caller's
-        text = f"a {printable(type(value).__name__)}"
-    half = (_MOST_SHOWN - 3) // 2
-    return text if len(text) <= _MOST_SHOWN else f"{text[:half]}...{text[-half:]}"
+        text = f"a {type(value).__name__}"
+    return in_short(text, _MOST_SHOWN)
 
 
 def unknown(argument: str, value: object, choices: Iterable[str]) -> ValueError:

@@ -23,7 +23,7 @@ import numpy as np
 from fastinit_kernels.forks import whole
 
 from .activations import ACTIVATIONS, ALIASES, Activation, Array, Function
-from .errors import entries, printable, shown
+from .errors import entries, in_short, shown
 from .quadrature import find_kinks
 
 # A difference's step as a share of z, or of 1: truncation, share^2, and cancellation, eps / share, are about the same.
@@ -55,14 +55,9 @@ def user_activation(argument: str, value: Any) -> Activation:
         except Exception as error:
             raise TypeError(
                 f"argument '{argument}' must compile for a float argument and return a number without raising, "
-                f"got {shown(value)}: {type(error).__name__}: {_in_short(error)}"
+                f"got {shown(value)}: {type(error).__name__}: {in_short(str(error), _MOST_WORDS)}"
             ) from error
     return _USERS[pair]
-
-
-def _in_short(error: Exception) -> str:
-    """Return the beginning of Numba's pages."""
-    return printable(" ".join(str(error).split()))[:_MOST_WORDS]
 
 
 def _check(argument: str, function: Any) -> None:
