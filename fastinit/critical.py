@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .activations import ActivationLike
-from .errors import check_finite, shown
+from .errors import check_finite, check_flag, shown
 from .fixedpoints import POINTS, Stability, precision, stability
 from .meanfield import Layer, make_layer
 from .roots import zeros
@@ -103,6 +103,7 @@ def edge_of_chaos(
     (3.5616, 'half-stable', ('above',))
     """
     layer = make_layer(activation, 1.0, 0.0, param)
+    repelling = check_flag("repelling", repelling)
     name = layer.activation.name
     points: tuple[CriticalPoint, ...]
     if q is None:

@@ -102,6 +102,14 @@ def room(argument: str, needed: int) -> Iterator[None]:
         ) from None
 
 
+def attribute(value: object, name: str) -> Any:
+    """Return an attribute, None where there is none or the code behind it fails."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
+
+
 def plain_number(value: object) -> int | float | None:
     """Return a number of anybody's, a scalar or an array without dimensions, as Python's; None for what is none.
 

@@ -21,7 +21,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 def path_name(path: Any) -> str:
     """Return `path` as a string."""
     try:
-        name = os.fsdecode(path)
+        name = str.__str__(os.fsdecode(path))
     except Exception:  # a path's own code
         raise TypeError(f"argument 'path' must be a string or a path, got {shown(path)}") from None
     if "\0" in name:

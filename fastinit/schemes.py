@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from .activations import gain as activation_gain
 from .errors import (
+    attribute,
     check_finite,
     check_flag,
     check_integer,
@@ -63,7 +64,7 @@ class Scheme:
             object.__setattr__(self, argument, check_string(argument, getattr(self, argument)))
         if not isinstance(self.params, Mapping):
             raise TypeError(f"argument 'params' must be a mapping, got {shown(self.params)}")
-        if not callable(getattr(self.rule, "law", None)):
+        if not callable(attribute(self.rule, "law")):
             raise TypeError(f"argument 'rule' must have a method law(fans), got {shown(self.rule)}")
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
 
@@ -321,10 +322,7 @@ def as_scheme(value: SchemeLike) -> str | Scheme:
 
 def offered(value: object) -> Scheme | None:
     """Return the scheme that a recommendation or a candidate has to offer, None if there is none."""
-    try:
-        scheme = getattr(value, "scheme", None)
-    except Exception:  # an attribute of the caller's
-        return None
+    scheme = attribute(value, "scheme")
     return scheme if isinstance(scheme, Scheme) else None
 
 

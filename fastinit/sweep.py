@@ -16,7 +16,7 @@ import numpy as np
 from fastinit_kernels.forks import whole
 
 from .activations import is_function
-from .errors import check_choice, check_flag, entries, plain_array, plain_value, shown
+from .errors import attribute, check_choice, check_flag, entries, plain_array, plain_value, shown
 from .measure import measure, measure_depths
 from .network import Network, check_argument, resolve
 from .report import needs
@@ -98,7 +98,7 @@ def sweep(
     axes = {name: _values(name, value) for name, value in grid.items()}
     check_flag("progress", progress)
     check_choice("on_error", on_error, _ON_ERROR)
-    if executor is not None and not hasattr(executor, "submit"):
+    if executor is not None and not callable(attribute(executor, "submit")):
         raise TypeError(f"argument 'executor' must be an executor of concurrent.futures, got {shown(executor)}")
     count = math.prod(map(len, axes.values()))
     if count > MOST_POINTS:

@@ -23,7 +23,7 @@ import numpy as np
 from fastinit_kernels.forks import whole
 
 from .activations import ACTIVATIONS, ALIASES, Activation, Array, Function
-from .errors import entries, in_short, shown
+from .errors import attribute, entries, in_short, shown
 from .quadrature import find_kinks
 
 # A difference's step as a share of z, or of 1: truncation, share^2, and cancellation, eps / share, are about the same.
@@ -61,7 +61,7 @@ def user_activation(argument: str, value: Any) -> Activation:
 
 
 def _check(argument: str, function: Any) -> None:
-    python = getattr(function, "py_func", None)  # Numba's dispatchers have it; Numba need not be there to ask
+    python = attribute(function, "py_func")  # Numba's dispatchers have it; Numba need not be there to ask
     if not inspect.isfunction(python):
         raise TypeError(f"argument '{argument}' must be compiled: decorate it with @numba.njit, got {shown(function)}")
     name, parameters = python.__name__, inspect.signature(python).parameters
