@@ -18,7 +18,7 @@ Array = NDArray[Any]
 NORMALIZATIONS = ("layer", "rms")
 # Bins of a histogram, and counters of all layers: 128 MB. Beyond, float32 has no numbers between two edges in (-1, 1).
 MOST_BINS, MOST_COUNTERS = 1 << 20, 1 << 24
-# Layers, and numbers that a probe has in memory at a time (what is beyond, no machine has).
+# Layers, and activations in all of them, whose counts and places are far from the ends of 64 bits.
 MOST_LAYERS, MOST_NUMBERS = 1 << 24, 1 << 56
 # Pixels along a side of the images of a convolution whose inputs are not given.
 IMAGE = 16
@@ -68,7 +68,7 @@ def check_input_correlation(c: Any, conv: int | None, batch: int, inputs: Array 
 
 
 def check_sizes(sizes: tuple[int, ...], rows: int, conv: int | None, width: str) -> None:
-    """Refuse networks that no machine has the memory, or the addresses, for; `width` is the argument with the sizes."""
+    """Refuse networks whose numbers 64 bits do not count; `width` is the argument with the sizes."""
     if max(n * m for n, m in pairwise(sizes)) * (conv or 1) ** 2 >= 1 << 63:
         kernels = "" if conv is None else f" with conv = {shown(conv)}"
         rule = f"give weights of fewer than 2**63 numbers{kernels}"

@@ -46,6 +46,9 @@ class _Shown(reprlib.Repr):
     def repr_int(self, value: int, level: int) -> str:
         return repr(value) if abs(value) < _LONG else f"an integer of {value.bit_length()} bits"
 
+    def repr_slice(self, value: slice, level: int) -> str:
+        return f"slice({', '.join(self.repr1(end, level - 1) for end in (value.start, value.stop, value.step))})"
+
 
 _SHOWN = _Shown()
 

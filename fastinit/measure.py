@@ -60,7 +60,7 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
     ]
     cotangent = tensors.drawn(_STANDARD, "cotangent")
     dtype = np.dtype(network.compute_dtype)
-    with room("batch", network.memory * dtype.itemsize):
+    with room(_widest(network), 2 * sum(widths) * dtype.itemsize):  # a batch goes through in blocks
         forward, gradients = run(
             phi.kernel,
             layers,
@@ -78,6 +78,11 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
         figures = {name: value[: n.depth] for name, value in forward.items()}
         results.append(_result(n, figures | (gradients.get(n.depth) or no_gradients(n.depth)), input_q, seconds))
     return results
+
+
+def _widest(network: Network) -> str:
+    """Return the argument that gives the layers' sizes."""
+    return "width" if len({*network.widths}) == 1 else "widths"
 
 
 def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: float) -> ProbeResult:
@@ -122,7 +127,7 @@ class _Tensors:
         scheme = network.weights[layer]
         assert isinstance(scheme, Scheme)
         shape = network.shape(layer)
-        with room("width", math.prod(shape) * np.dtype(network.compute_dtype).itemsize):
+        with room(_widest(network), math.prod(shape) * np.dtype(network.compute_dtype).itemsize):
             weights = init(scheme, shape, seed=network.seed, name=name, dtype=network.dtype)
             return self.source(array=np.ascontiguousarray(weights, dtype=network.compute_dtype))
 

@@ -226,7 +226,7 @@ def test_odd_arguments_are_answered(name):
     call = (CALLS | METHODS)[name]
     takes_out = "out" in call.usual
 
-    @lane(*((2, 30) if name in SLOW else (25, 400)))
+    @lane(*((2, 30) if name in SLOW else (15, 400)))
     @given(examples(call))
     def fuzz(example):
         given = arguments(call, *example)
@@ -269,7 +269,7 @@ def test_every_argument_is_called(name):
 RECORDED = RESULT.to_dict()
 
 
-@lane(120, 2000)
+@lane(80, 2000)
 @given(st.sampled_from([*RECORDED]), st.one_of(labels, st.none()), st.integers(0, 2))
 def test_a_result_that_lies_is_refused_or_is_one(name, label, where):
     values = {**RECORDED}
