@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from odd import Endless, Hostile
 
 import fastinit as fi
 from fastinit import theory
@@ -97,6 +98,21 @@ def test_what_is_refused_is_named(case):
     assert type(caught.value) is kind
     assert text is None or str(caught.value) == text
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("kind", [Hostile, Endless])
+def test_a_value_whose_own_code_fails_is_refused_like_any_other(kind):
+    name = kind.__name__
+    for argument, call in {
+        "std": lambda: fi.normal(3, std=kind()),
+        "shape": lambda: fi.normal(kind()),
+        "seed": lambda: fi.normal(3, seed=kind()),
+        "sigma_w": lambda: theory.chi1("tanh", sigma_w=kind()),
+        "scheme": lambda: fi.init(kind(), 3),
+        "executor": lambda: fi.sweep(executor=kind(), width=4),
+    }.items():
+        with pytest.raises(TypeError, match=rf"^argument '{argument}' must .*, got .*{name}"):
+            call()
 
 
 def test_what_numpy_has_for_a_number_is_one():
