@@ -17,7 +17,7 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
-from .errors import check_finite, unknown
+from .errors import check_finite, entries, plain_string, shown, unknown
 from .quadrature import rule
 
 Array = NDArray[np.float64]
@@ -98,7 +98,7 @@ class Activation:
             return 0.0 if self.default is None else self.default
         if self.parameter is None:
             raise ValueError(
-                f"argument '{argument}' must be None for {self.name!r}, which has no parameter, got {param!r}"
+                f"argument '{argument}' must be None for {self.name!r}, which has no parameter, got {shown(param)}"
             )
         return check_finite(argument, param)
 
@@ -294,8 +294,9 @@ _LINEAR_LAYERS = [f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 
 
 def get_activation(value: object, argument: str = "activation") -> Activation:
     """Return the activation of that name, or a user's; an unknown name is a ValueError that suggests the nearest."""
-    if isinstance(value, str):
-        row = ACTIVATIONS.get(ALIASES.get(value, value))
+    name = plain_string(value)
+    if name is not None:
+        row = ACTIVATIONS.get(ALIASES.get(name, name))
         if row is None:
             raise unknown(argument, value, [*ACTIVATIONS, *ALIASES])
         return row
@@ -310,7 +311,8 @@ def get_activation(value: object, argument: str = "activation") -> Activation:
 def is_function(value: Any) -> bool:
     """Say whether a value is an activation that is no name: a function, or a tuple of one and its derivative."""
     if isinstance(value, tuple):
-        return len(value) == 2 and callable(value[0]) and (value[1] is None or callable(value[1]))
+        pair = entries(value, 2) or ()
+        return len(pair) == 2 and callable(pair[0]) and (pair[1] is None or callable(pair[1]))
     return callable(value) or isinstance(value, Activation)
 
 
@@ -383,11 +385,11 @@ def gain(nonlinearity: ActivationLike, param: float | None = None) -> float:
     >>> round(gain(squared_relu) ** 2, 9)  # E[relu(z)^4] = 3/2
     0.666666667
     """
-    if isinstance(nonlinearity, str):
-        if nonlinearity in _LINEAR_LAYERS:
-            nonlinearity = "linear"
-        elif nonlinearity not in ACTIVATIONS and nonlinearity not in ALIASES:
-            raise unknown("nonlinearity", nonlinearity, [*ACTIVATIONS, *ALIASES, *_LINEAR_LAYERS])
+    name = plain_string(nonlinearity)
+    if name in _LINEAR_LAYERS:
+        nonlinearity = "linear"
+    elif name is not None and name not in ACTIVATIONS and name not in ALIASES:
+        raise unknown("nonlinearity", nonlinearity, [*ACTIVATIONS, *ALIASES, *_LINEAR_LAYERS])
     row = get_activation(nonlinearity, "nonlinearity")
     p = row.resolve(param)
     return row.table_gain(p) if row.table_gain else _second_moment_gain(row, p)

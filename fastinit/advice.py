@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 
 from .activations import Activation, get_activation
 from .candidates import CRITICAL, by_name, chosen, moments, sensible
-from .errors import check_integer
+from .errors import check_integer, entries, nearest, shown
 from .evidence import drift, gradient_norms, is_homogeneous, noise, variances
 from .measure import measure
 from .network import ARGUMENTS, Network, resolve
@@ -23,6 +22,7 @@ from .theory import fixed_point
 
 # What `recommend` decides itself.
 _DECIDED = ("scheme", "weights", "sigma_w", "backward")
+_MOST_SEEDS = 1 << 16
 # What the width leaves of a signal over all layers, from which on it is worth a word.
 _NOTED = 0.5
 
@@ -222,20 +222,21 @@ def _check_arguments(arguments: dict[str, Any], phi: Activation) -> None:
     accepted = [word for word in ARGUMENTS if word not in _DECIDED] + [phi.parameter] * bool(phi.parameter)
     for word in arguments:
         if word in _DECIDED:
-            raise TypeError(f"recommend() decides argument {word!r} itself; name schemes in 'candidates'")
+            raise TypeError(f"recommend() decides argument {shown(word)} itself; name schemes in 'candidates'")
         if word not in accepted:
-            near = difflib.get_close_matches(word, [str(w) for w in accepted], n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"recommend() has no argument {word!r}{hint}")
+            raise TypeError(f"recommend() has no argument {shown(word)}{nearest(word, map(str, accepted))}")
 
 
 def _seeds(seed: Any) -> tuple[int, ...]:
-    if isinstance(seed, str) or not isinstance(seed, Iterable):
-        return (check_integer("seed", seed, minimum=0),)
-    seeds = tuple(check_integer("seed", one, minimum=0) for one in seed)
-    if not seeds:
-        raise ValueError("argument 'seed' must be a seed or at least one of them, got none")
-    return seeds
+    several = entries(seed, _MOST_SEEDS, Iterable)
+    seeds = [seed] if several is None else several
+    rule = f"argument 'seed' must be an integer in [0, 2**64), or from 1 to {_MOST_SEEDS} of them, got {shown(seed)}"
+    if not 0 < len(seeds) <= _MOST_SEEDS:
+        raise ValueError(rule)
+    try:
+        return tuple(check_integer("seed", one, minimum=0, maximum=(1 << 64) - 1) for one in seeds)
+    except (TypeError, ValueError) as error:
+        raise type(error)(rule) from None
 
 
 def _at_best(network: Network) -> tuple[float, float]:

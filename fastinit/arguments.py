@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .dtypes import compute_type, largest
-from .errors import check_finite, check_integer, shown, unknown
+from .errors import check_choice, check_finite, check_integer, entries, plain_string, shown
 from .laws import NORMAL_REACH
 
 Array = NDArray[Any]
@@ -18,35 +18,33 @@ Array = NDArray[Any]
 NORMALIZATIONS = ("layer", "rms")
 # Bins of a histogram, and counters of all layers: 128 MB. Beyond, float32 has no numbers between two edges in (-1, 1).
 MOST_BINS, MOST_COUNTERS = 1 << 20, 1 << 24
+# Layers, and activations in all of them, whose counts and places are far from the ends of 64 bits.
+MOST_LAYERS, MOST_NUMBERS = 1 << 24, 1 << 56
 # Pixels along a side of the images of a convolution whose inputs are not given.
 IMAGE = 16
 
 
 def check_branch_scale(scale: Any, residual: bool, depth: int) -> float:
     """Return the factor of a branch, as a number."""
-    if isinstance(scale, str):
-        if scale != "1/sqrt(depth)":
-            raise ValueError(f"argument 'branch_scale' must be a finite number or '1/sqrt(depth)', got {scale!r}")
-        value = 1.0 / math.sqrt(depth)
-    else:
-        value = check_finite("branch_scale", scale)
-    if not residual and (isinstance(scale, str) or value != 1.0):
-        raise ValueError(f"argument 'branch_scale' must go with residual=True, got {scale!r} without")
+    word = plain_string(scale)
+    if word not in (None, "1/sqrt(depth)"):
+        raise ValueError(f"argument 'branch_scale' must be a finite number or '1/sqrt(depth)', got {shown(scale)}")
+    value = 1.0 / math.sqrt(depth) if word else check_finite("branch_scale", scale)
+    if not residual and (word or value != 1.0):
+        raise ValueError(f"argument 'branch_scale' must go with residual=True, got {shown(scale)} without")
     return value
 
 
 def check_normalize(how: Any) -> str | None:
     """Return the kind of normalisation."""
-    if how is not None and not (isinstance(how, str) and how in NORMALIZATIONS):
-        raise unknown("normalize", how, NORMALIZATIONS)
-    return how
+    return None if how is None else check_choice("normalize", how, NORMALIZATIONS)
 
 
 def check_image(image: Any, conv: int | None, inputs: Array | None) -> int | None:
     """Return the side of the images of a convolution."""
     if conv is None:
         if image is not None:
-            raise ValueError(f"argument 'image' must go with conv, got {image!r} without")
+            raise ValueError(f"argument 'image' must go with conv, got {shown(image)} without")
         return None
     side = None if image is None else check_integer("image", image, minimum=1)
     if inputs is None:
@@ -62,11 +60,26 @@ def check_input_correlation(c: Any, conv: int | None, batch: int, inputs: Array 
         return None
     likeness = check_finite("input_correlation", c, minimum=-1, maximum=1)
     if inputs is not None:
-        raise ValueError(f"argument 'input_correlation' must go with drawn inputs, got {c!r} beside inputs")
+        raise ValueError(f"argument 'input_correlation' must go with drawn inputs, got {shown(c)} beside inputs")
     if batch < 2 or (conv and batch % 2):
         rule = "an even batch of images" if conv else "a batch of at least 2"
         raise ValueError(f"argument 'input_correlation' must go with {rule}, got batch {batch}")
     return likeness
+
+
+def check_sizes(sizes: tuple[int, ...], rows: int, conv: int | None, width: str) -> None:
+    """Refuse networks whose numbers 64 bits do not count; `width` is the argument with the sizes."""
+    if max(n * m for n, m in pairwise(sizes)) * (conv or 1) ** 2 >= 1 << 63:
+        kernels = "" if conv is None else f" with conv = {shown(conv)}"
+        rule = f"give weights of fewer than 2**63 numbers{kernels}"
+        raise ValueError(f"argument '{width}' must {rule}, got {_sizes(sizes)}")
+    if rows * sum(sizes) > MOST_NUMBERS:
+        rule = f"give at most 2**{MOST_NUMBERS.bit_length() - 1} activations in all layers"
+        raise ValueError(f"argument 'batch' must {rule}, got {shown(rows)} rows of {_sizes(sizes)} units")
+
+
+def _sizes(sizes: tuple[int, ...]) -> str:
+    return shown(sizes if len({*sizes}) > 1 else sizes[0])
 
 
 def check_bins(bins: Any, depth: int) -> int:
@@ -81,10 +94,11 @@ def check_bins(bins: Any, depth: int) -> int:
 def check_limits(limits: Any) -> tuple[float, float]:
     """Return the lower and the upper limit of histograms."""
     rule = f"argument 'range' must be (low, high), two finite numbers with low < high, got {shown(limits)}"
-    if isinstance(limits, str) or not isinstance(limits, Sequence | np.ndarray) or len(limits) != 2:
+    ends = entries(limits, 2)
+    if ends is None or len(ends) != 2:
         raise ValueError(rule)
     try:
-        low, high = (check_finite("range", x) for x in limits)
+        low, high = (check_finite("range", x) for x in ends)
     except (TypeError, ValueError) as error:
         raise type(error)(rule) from None
     if not low < high:
@@ -141,10 +155,3 @@ def check_drawn(argument: str, value: float, std: float, dtype: str, mean: float
         )
         raise ValueError(f"argument '{argument}' must {rule}, got {shown(value)}")
     return value
-
-
-def check_flag(argument: str, value: Any) -> bool:
-    """Return a truth value."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"argument '{argument}' must be True or False, got {value!r}")
-    return bool(value)

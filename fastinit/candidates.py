@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from .activations import Activation
-from .errors import unknown
+from .errors import check_choice, entries, plain_string, shown
 from .network import Network, fans_of, mean_square
-from .schemes import Scheme, SchemeLike, get_scheme, resolve_scheme
+from .schemes import Scheme, get_scheme, offered, resolve_scheme
 from .schemes import schemes as known_schemes
 from .theory import edge_of_chaos, fixed_point, variance_map
 
+# Of candidates.
+_MOST = 1 << 16
 # A chi_1 this near 1 is critical: it takes as many layers to matter.
 CRITICAL = 1e-6
 # Variances of the preactivations among which the critical one is looked for.
@@ -32,22 +34,19 @@ _FAMILIES = {"selu": _LECUN} | dict.fromkeys(("linear", "sigmoid", "tanh", "soft
 
 def chosen(candidates: Any, phi: Activation, arguments: dict[str, Any]) -> list[Scheme]:
     """Return the caller's candidates as schemes."""
-    if isinstance(candidates, str | Scheme) or not isinstance(candidates, Iterable):
-        raise TypeError(f"argument 'candidates' must be a list of schemes, got {candidates!r}")
-    schemes = [_scheme(candidate, phi, arguments) for candidate in candidates]
-    if not schemes:
-        raise ValueError("argument 'candidates' must hold at least one scheme, got none")
-    return schemes
+    given = None if isinstance(candidates, Scheme) else entries(candidates, _MOST, Iterable)
+    if given is None:
+        raise TypeError(f"argument 'candidates' must be a list of schemes, got {shown(candidates)}")
+    if not 0 < len(given) <= _MOST:
+        raise ValueError(f"argument 'candidates' must hold from 1 to {_MOST} schemes, got {shown(candidates)}")
+    return [_scheme(candidate, phi, arguments) for candidate in given]
 
 
 def _scheme(candidate: Any, phi: Activation, arguments: dict[str, Any]) -> Scheme:
-    scheme: SchemeLike = candidate
-    params: dict[str, Any] = {}
-    if not isinstance(getattr(candidate, "scheme", candidate), str | Scheme):
-        scheme, params = _pair(candidate)
+    alone = plain_string(candidate) or offered(candidate)
+    scheme, params = (alone, {}) if alone is not None else _pair(candidate)
     if isinstance(scheme, str):
-        if scheme not in known_schemes():
-            raise unknown("candidates", scheme, known_schemes())
+        check_choice("candidates", scheme, known_schemes())
         # As in `probe`, a word that scheme and activation share (negative_slope) goes to both.
         shared = {w: arguments[w] for w in get_scheme(scheme).params if w == phi.parameter and w in arguments}
         params = shared | params
@@ -55,12 +54,13 @@ def _scheme(candidate: Any, phi: Activation, arguments: dict[str, Any]) -> Schem
 
 
 def _pair(candidate: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(candidate, Sequence) and len(candidate) == 2:
-        name, params = candidate
-        if isinstance(name, str) and isinstance(params, dict):
+    pair = entries(candidate, 2) or ()
+    if len(pair) == 2:
+        name, params = plain_string(pair[0]), pair[1]
+        if name is not None and isinstance(params, dict) and all(isinstance(word, str) for word in params):
             return name, dict(params)
     raise TypeError(
-        f"argument 'candidates' must hold scheme names, pairs (name, parameters) or schemes, got {candidate!r}"
+        f"argument 'candidates' must hold scheme names, pairs (name, parameters) or schemes, got {shown(candidate)}"
     )
 
 
@@ -82,7 +82,7 @@ def sensible(phi: Activation, network: Network) -> list[Scheme]:
     laws: dict[Any, Scheme] = {}
     for name, params in given:
         scheme = get_scheme(name, **params)
-        kinds = tuple(type(scheme.law(fans_of(network.conv, pair))) for pair in pairwise(network.widths))
+        kinds = tuple(type(scheme.rule.law(fans_of(network.conv, pair))) for pair in pairwise(network.widths))
         laws.setdefault((kinds, moments(scheme, network)), scheme)
     return list(laws.values())
 
@@ -95,7 +95,7 @@ def by_name(scheme: Scheme, phi: Activation) -> int:
 
 def moments(scheme: Scheme, network: Network) -> tuple[str, ...]:
     """Return what laws that come to the same have in common: variance and mean square of each layer's weights."""
-    laws = [scheme.law(fans_of(network.conv, pair)) for pair in pairwise(network.widths)]
+    laws = [scheme.rule.law(fans_of(network.conv, pair)) for pair in pairwise(network.widths)]
     return tuple(f"{law.variance:.9g}, {mean_square(law):.9g}" for law in laws)
 
 

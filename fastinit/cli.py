@@ -65,6 +65,8 @@ def _refuse(message: str) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    line = Text.assemble(("error: ", "bold red"), (" ".join(message.split()), "red"))
+    from .errors import in_short
+
+    line = Text.assemble(("error: ", "bold red"), (in_short(message), "red"))
     Console(stderr=True).print(line, soft_wrap=True)
     return 2

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from . import __version__
+from .errors import printable, shown
 from .report import SHORT, Table, layer_table, summary_table
 
 app = typer.Typer(
@@ -86,7 +87,7 @@ def demo(
     print(f"{len(results)} networks probed in {sum(r.seconds for _, r in results):.1f} s")
     if pictures:
         for path in draw(results, output):
-            print(path)
+            print(printable(str(path)))
 
 
 @app.command()
@@ -120,7 +121,7 @@ def init(
     np.load(FILE).view(ml_dtypes.bfloat16) reads them back.
     """
     if output.suffix != ".npy":
-        raise ValueError(f"argument '--output' must end in .npy, got {str(output)!r}")
+        raise ValueError(f"argument '--output' must end in .npy, got {shown(str(output))}")
     sizes = _sizes("--shape", shape)
     steps = _sizes("--stride", stride)
     arguments: dict[str, Any] = {
@@ -129,9 +130,9 @@ def init(
         "fan_out": fan_out, **_parameters(param),
     }  # fmt: skip
     _write(output, scheme, sizes, arguments)
-    print(f"{output}: {scheme} {'x'.join(map(str, sizes))} {dtype}, seed {seed}")
+    print(printable(f"{output}: {scheme} {'x'.join(map(str, sizes))} {dtype}, seed {seed}"))
     if dtype == "bfloat16":
-        print(f'read it with: np.load("{output}").view(ml_dtypes.bfloat16)')
+        print(printable(f'read it with: np.load("{output}").view(ml_dtypes.bfloat16)'))
 
 
 def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str, Any]) -> None:
@@ -218,10 +219,10 @@ def probe(
     _show(layer_table(result, layers, figures))
     if save is not None:
         result.save(save)
-        print(save)
+        print(printable(str(save)))
     if plot is not None:
         result.plot(plot)
-        print(plot)
+        print(printable(str(plot)))
 
 
 @app.command()
@@ -250,7 +251,7 @@ def info() -> None:
         "compiled kernels": str(cache_folder() or "not kept"),
     }
     for key, value in facts.items():
-        print(f"{key:<17} {value}")
+        print(printable(f"{key:<17} {value}"))
 
 
 def _threading_layer() -> str:
@@ -277,7 +278,7 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.replace("x", ",").split(",") if part.strip())
     except ValueError:
-        raise ValueError(f"argument '{option}' must be integers separated by commas, got {text!r}") from None
+        raise ValueError(f"argument '{option}' must be integers separated by commas, got {shown(text)}") from None
 
 
 def _parameters(pairs: list[str] | None) -> dict[str, Any]:
@@ -285,7 +286,7 @@ def _parameters(pairs: list[str] | None) -> dict[str, Any]:
     for pair in pairs or []:
         name, equals, text = pair.partition("=")
         if not (name and equals):
-            raise ValueError(f"argument '--param' must have the form NAME=VALUE, got {pair!r}")
+            raise ValueError(f"argument '--param' must have the form NAME=VALUE, got {shown(pair)}")
         parameters[name] = _value(text)
     return parameters
 

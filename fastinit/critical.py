@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .activations import ActivationLike
-from .errors import check_finite
+from .errors import check_finite, check_flag, shown
 from .fixedpoints import POINTS, Stability, precision, stability
 from .meanfield import Layer, make_layer
 from .roots import zeros
@@ -103,6 +103,7 @@ def edge_of_chaos(
     (3.5616, 'half-stable', ('above',))
     """
     layer = make_layer(activation, 1.0, 0.0, param)
+    repelling = check_flag("repelling", repelling)
     name = layer.activation.name
     points: tuple[CriticalPoint, ...]
     if q is None:
@@ -110,7 +111,7 @@ def edge_of_chaos(
         rule = "one with a critical point where dq'/dq = 1, too"
         points = critical_points(activation, param=param)
     else:
-        argument, value = "q", repr(q)
+        argument, value = "q", shown(q)
         rule = f"a variance at which {name!r} can be critical, sigma_b^2 = q - E[phi^2] / E[phi'^2] >= 0"
         points = tuple(filter(None, [_point(layer, check_finite("q", q, minimum=0.0))]))
     for point in points:
@@ -168,7 +169,9 @@ def critical_points(
     sigma_b = 0.9383, q = 64.310, attracting
     """
     if sigma_w is not None and sigma_b is not None:
-        raise ValueError(f"argument 'sigma_w' must stand alone, without sigma_b, got {sigma_w!r} and {sigma_b!r}")
+        raise ValueError(
+            f"argument 'sigma_w' must stand alone, without sigma_b, got {shown(sigma_w)} and {shown(sigma_b)}"
+        )
     layer = make_layer(activation, 1.0, 0.0, param)
     if sigma_w is not None:
         sigma_w = check_finite("sigma_w", sigma_w, minimum=0.0)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, SupportsIndex
 
-from .errors import check_finite, check_integer
-from .regions import Shape, ShapeLike, check_shape
+from .errors import check_finite, check_flag, check_integer, entries, plain_number, plain_string, shown
+from .regions import MOST_AXES, Shape, ShapeLike, check_shape
 
 # "io", "oi", one letter an axis such as "hwio", or (input axes, output axes[, batch axes]).
 LayoutLike = str | Sequence[SupportsIndex | Sequence[SupportsIndex]]
@@ -78,7 +77,7 @@ class Wiring(NamedTuple):
         if not (channels or space):
             role = "input axis 'i'" if incoming else "output axis 'o'"
             raise ValueError(
-                f"argument 'layout' must name an {role} for {wanted} to be known, got {layout.written!r}; "
+                f"argument 'layout' must name an {role} for {wanted} to be known, got {shown(layout.written)}; "
                 f"give {_instead(wanted)}"
             )
         self._check_groups(layout, shape)
@@ -97,11 +96,11 @@ class Wiring(NamedTuple):
         if self.transposed:
             raise ValueError(
                 "argument 'layout' must name each axis of a transposed convolution (frameworks differ: 'iohw' in "
-                f"PyTorch, 'hwoi' in Keras, 'hwio' in Flax), got {layout!r}"
+                f"PyTorch, 'hwoi' in Keras, 'hwio' in Flax), got {shown(layout)}"
             )
         if ndim < 2:
             raise ValueError(
-                f"argument 'shape' must have at least 2 dimensions for its {wanted} to be known, got {shape}; "
+                f"argument 'shape' must have at least 2 dimensions for its {wanted} to be known, got {shown(shape)}; "
                 f"give {_instead(wanted)}"
             )
         # Last for x @ W, first for (out, in, …spatial).
@@ -112,10 +111,12 @@ class Wiring(NamedTuple):
         layout = self.resolve(shape)
         whole = "for a scheme of whole neurons"
         if self.transposed and self._steps(layout, shape) > 1:
-            raise ValueError(f"argument 'stride' must be 1 {whole} in a transposed convolution, got {self.stride}")
+            raise ValueError(
+                f"argument 'stride' must be 1 {whole} in a transposed convolution, got {shown(self.stride)}"
+            )
         if self.groups > 1 and layout.grouped(shape) == layout.inputs:
             raise ValueError(
-                f"argument 'groups' must be 1 {whole} where the input axis counts all groups, got {self.groups}"
+                f"argument 'groups' must be 1 {whole} where the input axis counts all groups, got {shown(self.groups)}"
             )
         return layout
 
@@ -126,7 +127,7 @@ class Wiring(NamedTuple):
         if lettered or (layout.batch and not (layout.inputs and layout.outputs)):
             raise ValueError(
                 "argument 'groups' must be 1 where an axis of its own numbers the groups, as in layout "
-                f"{layout.written!r}, got {self.groups}"
+                f"{shown(layout.written)}, got {shown(self.groups)}"
             )
         axes = layout.grouped(shape)
         channels = math.prod(shape[a] for a in axes)
@@ -135,8 +136,8 @@ class Wiring(NamedTuple):
             depthwise = layout.space(shape) and math.prod(shape[a] for a in others) == self.groups
             hint = "; a depthwise kernel (…, in, multiplier) is layout 'hwbo' or 'kbo', without groups"
             raise ValueError(
-                f"argument 'groups' must divide the {channels} {kind} channels of shape {shape}, got {self.groups}"
-                + (hint if depthwise else "")
+                f"argument 'groups' must divide the {channels} {kind} channels of shape {shown(shape)}, "
+                f"got {shown(self.groups)}{hint if depthwise else ''}"
             )
 
     def _steps(self, layout: Layout, shape: Shape) -> int:
@@ -145,28 +146,30 @@ class Wiring(NamedTuple):
         strides = (self.stride,) * axes if isinstance(self.stride, int) else self.stride
         if len(strides) != axes or (not axes and self.stride not in (1, ())):
             raise ValueError(
-                f"argument 'stride' must be 1 or one integer for each of the {axes} spatial axes of shape {shape}, "
-                f"got {self.stride}"
+                f"argument 'stride' must be 1 or one integer for each of the {axes} spatial axes of shape "
+                f"{shown(shape)}, got {shown(self.stride)}"
             )
         steps = math.prod(strides)
         if steps >= 1 << 63:
-            raise ValueError(f"argument 'stride' must have a product < 2**63, got {self.stride}")
+            raise ValueError(f"argument 'stride' must have a product < 2**63, got {shown(self.stride)}")
         return steps
 
 
 def check_wiring(layout: object, shape: Shape, groups: object, stride: object, transposed: object) -> Wiring:
     """Return a layer's wiring, each argument checked by itself."""
-    if not isinstance(transposed, bool):
-        raise TypeError(f"argument 'transposed' must be True or False, got {transposed!r}")
     return Wiring(
-        _check_layout(layout, shape), check_integer("groups", groups, minimum=1), _check_stride(stride), transposed
+        layout=_check_layout(layout, shape),
+        groups=check_integer("groups", groups, minimum=1),
+        stride=_check_stride(stride),
+        transposed=check_flag("transposed", transposed),
     )
 
 
 def check_fan(argument: str, value: object) -> int | float:
     """Return a fan that the caller knows: a number > 0."""
     number = check_finite(argument, value, above=0)
-    return int(value) if isinstance(value, numbers.Integral) else int(number) if number.is_integer() else number
+    plain = plain_number(value)
+    return plain if isinstance(plain, int) else int(number) if number.is_integer() else number
 
 
 def fans(
@@ -247,39 +250,42 @@ def _instead(wanted: str) -> str:
 def _check_stride(stride: object) -> int | tuple[int, ...]:
     if type(stride) is int and stride == 1:
         return 1  # the usual case
-    sizes = tuple(stride) if isinstance(stride, list | tuple) else (stride,)
+    sizes = entries(stride, MOST_AXES, (list, tuple))
     try:
-        checked = tuple(check_integer("stride", n, minimum=1) for n in sizes)
+        checked = tuple(check_integer("stride", n, minimum=1) for n in ((stride,) if sizes is None else sizes))
     except (TypeError, ValueError) as error:
-        raise type(error)(f"argument 'stride' must be an integer >= 1, or one a spatial axis, got {stride!r}") from None
-    return checked if isinstance(stride, list | tuple) else checked[0]
+        rule = "an integer >= 1, or one a spatial axis"
+        raise type(error)(f"argument 'stride' must be {rule}, got {shown(stride)}") from None
+    return checked[0] if sizes is None else checked
 
 
 def _check_layout(layout: object, shape: Shape) -> str | Layout:
     """Return the axes that `layout` names in `shape`; a pair is left, since a scheme may need no fans at all."""
     if isinstance(layout, Layout):
         return layout
-    if isinstance(layout, str):
-        return layout.lower() if layout in (*_PAIRS, "IO", "OI") else _from_letters(layout, shape)
-    if isinstance(layout, list | tuple):
-        return _from_axes(layout, len(shape))
-    raise TypeError(f"argument 'layout' must be 'io', 'oi', a letter for each axis or a tuple of axes, got {layout!r}")
+    text, roles = plain_string(layout), entries(layout, 3, (list, tuple))
+    if text is not None:
+        return text.lower() if text in (*_PAIRS, "IO", "OI") else _from_letters(text, shape)
+    if roles is not None:
+        return _from_axes(roles, len(shape), layout)
+    rule = "'io', 'oi', a letter for each axis or a tuple of axes"
+    raise TypeError(f"argument 'layout' must be {rule}, got {shown(layout)}")
 
 
 def _from_letters(layout: str, shape: Shape) -> Layout:
     if not {*layout} <= _LETTERS:
         spelt = "i (input), o (output), b e g l n (batch, expert, group, layer) and h w d k s t x y z or digits (space)"
-        raise ValueError(f"argument 'layout' must be made of {spelt}, got {layout!r}{_hint(layout)}")
+        raise ValueError(f"argument 'layout' must be made of {spelt}, got {shown(layout)}{_hint(layout)}")
     if len(layout) != len(shape):
         raise ValueError(
-            f"argument 'layout' must be 'io', 'oi' or one letter for each of the {len(shape)} axes of shape {shape}, "
-            f"got {layout!r}"
+            f"argument 'layout' must be 'io', 'oi' or one letter for each of the {len(shape)} axes of shape "
+            f"{shown(shape)}, got {shown(layout)}"
         )
     letters = layout.lower()
     if "d" in letters and not {*"hw"} <= {*letters}:
         raise ValueError(
-            f"argument 'layout' must have 'd' (depth) beside 'h' and 'w' only, got {layout!r}; an axis of space by "
-            "itself may be 'k'"
+            f"argument 'layout' must have 'd' (depth) beside 'h' and 'w' only, got {shown(layout)}; an axis of space "
+            "by itself may be 'k'"
         )
     return _layout([[a for a, c in enumerate(letters) if c in role] for role in (_INPUTS, _OUTPUTS, _BATCH)], layout)
 
@@ -290,18 +296,21 @@ def _hint(layout: str) -> str:
     return "; a length is 'w' or 'k', layers stacked for a scan are 'l'" if "L" in layout else ""
 
 
-def _from_axes(layout: Sequence[Any], ndim: int) -> Layout:
-    roles = [role if isinstance(role, list | tuple) else (role,) for role in layout]
-    flat = [a for role in roles for a in role]
-    known = all(isinstance(a, numbers.Integral) and not isinstance(a, bool) and -ndim <= int(a) < ndim for a in flat)
-    if len(roles) not in (2, 3) or not known or len({int(a) % ndim for a in flat}) != len(flat):
+def _from_axes(given: Sequence[Any], ndim: int, written: object) -> Layout:
+    several = [entries(role, ndim, (list, tuple)) for role in given]
+    roles = [
+        [plain_number(a) for a in ([role] if axes is None else axes)] for role, axes in zip(given, several, strict=True)
+    ]
+    numbers = [a % ndim for role in roles for a in role if type(a) is int and -ndim <= a < ndim]
+    if len(roles) not in (2, 3) or len({*numbers}) != sum(map(len, roles)):
         rule = f"(input axes, output axes[, batch axes]), different axes of {ndim}"
-        raise ValueError(f"argument 'layout' must be {rule}, got {layout!r}")
-    return _layout([[int(a) % ndim for a in role] for role in roles], layout)
+        raise ValueError(f"argument 'layout' must be {rule}, got {shown(written)}")
+    left = iter(numbers)
+    return _layout([[next(left) for _ in role] for role in roles], written)
 
 
 def _layout(roles: Sequence[Sequence[int]], written: object) -> Layout:
     inputs, outputs, batch = (*map(tuple, roles), ())[:3]
     if not (inputs or outputs):
-        raise ValueError(f"argument 'layout' must name an input axis 'i' or an output axis 'o', got {written!r}")
+        raise ValueError(f"argument 'layout' must name an input axis 'i' or an output axis 'o', got {shown(written)}")
     return Layout(inputs, outputs, batch, written)

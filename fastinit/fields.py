@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import check_flag, check_limits, check_normalize
+from .arguments import MOST_LAYERS, check_limits, check_normalize
 from .dtypes import check_dtype
-from .errors import check_finite, check_integer, check_string, shown, unknown
+from .errors import check_choice, check_finite, check_flag, check_integer, check_string, entries, shown
 from .verdict import VERDICTS
 
 Array = NDArray[Any]
@@ -87,15 +87,16 @@ def check_counts(field: str, value: Any, shape: tuple[int, ...], most: Sequence[
 def _rows(field: str, value: Any, shape: tuple[int, ...]) -> list[list[Any]]:
     """Return lists of that shape; what has one dimension is one row."""
     values = value.tolist() if isinstance(value, np.ndarray) else value
-    rows = values if len(shape) == 2 else [values]
-    count, length = shape if len(shape) == 2 else (1, *shape)
-    if not _lists(rows, count) or not all(_lists(row, length) for row in rows):
+    rows = _list(values, shape[0]) or () if len(shape) == 2 else [values]
+    lists = [row for row in (_list(row, shape[-1]) for row in rows) if row is not None]
+    if len(lists) != (shape[0] if len(shape) == 2 else 1):
         raise ValueError(f"field '{field}' must be a list of shape {shape}, got another or none")
-    return [list(row) for row in rows]
+    return lists
 
 
-def _lists(value: Any, length: int) -> bool:
-    return isinstance(value, list | tuple) and len(value) == length
+def _list(value: Any, length: int) -> list[Any] | None:
+    found = entries(value, length, (list, tuple))
+    return found if found is not None and len(found) == length else None
 
 
 def _number(field: str, value: Any) -> float:
@@ -126,12 +127,7 @@ def _single(field: str, rule: Callable[[str, Any], Any], *, none: bool = False) 
 
 
 def _one_of(*words: str) -> Callable[[str, Any], str]:
-    def check(field: str, value: Any) -> str:
-        if check_string(field, value) not in words:
-            raise unknown(field, value, words)
-        return str(value)
-
-    return check
+    return lambda field, value: check_choice(field, value, words)
 
 
 def _integer_from(minimum: int) -> Callable[[str, Any], int]:
@@ -151,17 +147,19 @@ def _mean_square(field: str, value: Any) -> float:
 
 
 def _widths(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or len(value) < 2:
+    sizes = entries(value, MOST_LAYERS + 1, (list, tuple)) or ()
+    if not 2 <= len(sizes) <= MOST_LAYERS + 1:
         raise ValueError("field 'widths' must be a list of at least two sizes, got another or none")
-    return tuple(_single("widths", _integer_from(1))(n) for n in value)
+    return tuple(_single("widths", _integer_from(1))(n) for n in sizes)
 
 
 def _range(value: Any) -> tuple[float, float] | None:
     if value is None:
         return None
-    if not _lists(value, 2):
+    ends = _list(value, 2)
+    if ends is None:
         raise ValueError("field 'range' must be a list of two numbers, got another or none")
-    return check_limits([check_single("range", x) for x in value])
+    return check_limits([check_single("range", x) for x in ends])
 
 
 def _params(value: Any) -> dict[str, Any]:

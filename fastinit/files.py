@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, BinaryIO
 
+from .errors import shown
+
 # The answers of a folder that takes no new file, though one that is there may be written to.
 _TAKES_NO_FILE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 _MOST_LINKS = 40  # as many as Linux follows
@@ -19,11 +21,15 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 def path_name(path: Any) -> str:
     """Return `path` as a string."""
     try:
-        name = os.fsdecode(path)
-    except TypeError:
-        raise TypeError(f"argument 'path' must be a string or a path, got {path!r}") from None
+        name = str.__str__(os.fsdecode(path))
+    except Exception:  # a path's own code
+        raise TypeError(f"argument 'path' must be a string or a path, got {shown(path)}") from None
     if "\0" in name:
-        raise ValueError(f"argument 'path' must not hold a null character, got {path!r}")
+        raise ValueError(f"argument 'path' must not hold a null character, got {shown(path)}")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise ValueError(f"argument 'path' must be what the file system can encode, got {shown(path)}") from None
     return name
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import check_integer, unknown
+from .arguments import MOST_LAYERS
+from .errors import check_choice, check_integer, shown
 from .plots import GREY, INK, new_figure, plain_frame, save
 from .report import number
 from .result import FIGURES
@@ -25,9 +26,8 @@ def plot_sweep(
     sweep: SweepResult, path: str | os.PathLike[str], *, figure: str, x: str | None, y: str | None, layer: int
 ) -> None:
     """Draw one figure of a sweep over two of its arguments; see `SweepResult.plot`."""
-    if figure not in FIGURES:
-        raise unknown("figure", figure, FIGURES)
-    check_integer("layer", layer, minimum=-(1 << 62))
+    figure = check_choice("figure", figure, FIGURES)
+    layer = check_integer("layer", layer, minimum=-MOST_LAYERS, maximum=MOST_LAYERS)
     x, y = _axes(sweep, x, y)
     rest = [name for name in sweep.grid if name not in (x, y, "seed") and len(sweep.grid[name]) > 1]
     panels = list(itertools.product(*(sweep.grid[name] for name in rest)))
@@ -64,11 +64,9 @@ def _axes(sweep: SweepResult, x: str | None, y: str | None) -> tuple[str, str]:
                     f"argument '{argument}' must name an argument with several numbers, got none in {list(sweep.grid)}"
                 )
             name = numbers.pop(0)
-        elif name not in sweep.grid:
-            raise unknown(argument, name, sweep.grid)
-        chosen.append(name)
+        chosen.append(check_choice(argument, name, sweep.grid))
     if chosen[0] == chosen[1]:
-        raise ValueError(f"argument 'y' must differ from x, got {chosen[1]!r}")
+        raise ValueError(f"argument 'y' must differ from x, got {shown(chosen[1])}")
     return chosen[0], chosen[1]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .dtypes import DTYPES, check_dtype
-from .errors import shown
+from .errors import printable, room, shown
 from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
 from .laws import Law, Tensor
 from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape, overlaps_itself
@@ -255,7 +255,7 @@ def _resolve_law(
     given_out = None if fan_out is None else check_fan("fan_out", fan_out)
     if not (scheme.rule.needs or scheme.rule.needs_layout):
         # Not by the cache, for which the constants 0.0 and -0.0 are one scheme.
-        return scheme.law(Fans(math.nan, math.nan)), None
+        return scheme.rule.law(Fans(math.nan, math.nan)), None
     return _cached_law(scheme, shape, wiring, given_in, given_out)
 
 
@@ -264,7 +264,7 @@ def _cached_law(
     scheme: Scheme, shape: Shape, wiring: Wiring, fan_in: float | None, fan_out: float | None
 ) -> tuple[Law, Layout | None]:
     layout = wiring.neurons(shape) if scheme.rule.needs_layout else None
-    return scheme.law(wiring.fans(shape, scheme.rule.needs, fan_in, fan_out)), layout
+    return scheme.rule.law(wiring.fans(shape, scheme.rule.needs, fan_in, fan_out)), layout
 
 
 def _target(out: object, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -272,18 +272,21 @@ def _target(out: object, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
     if out is None:
         if math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:
             raise ValueError(f"argument 'shape' must be that of an array below 2**63 bytes, got {shown(shape)}")
-        return np.empty(shape, dtype)
+        with room("shape", math.prod(shape) * dtype.itemsize):
+            return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"argument 'out' must be a NumPy array, got {type(out).__name__}")
+        raise TypeError(f"argument 'out' must be a NumPy array, got {printable(type(out).__name__)}")
     if isinstance(out, np.ma.MaskedArray):
         raise TypeError("argument 'out' must be an array without a mask, got a MaskedArray: pass its .data")
     memory = out.view(np.ndarray)  # of a matrix or a memory map: neither reshapes or slices like an array
     if memory.shape != shape:
-        raise ValueError(f"argument 'out' must have the region's shape {shape}, got {memory.shape}")
+        raise ValueError(f"argument 'out' must have the region's shape {shown(shape)}, got {shown(memory.shape)}")
     if memory.dtype != dtype or not memory.dtype.isnative:
-        raise ValueError(f"argument 'out' must have dtype {dtype.name} in native byte order, got {memory.dtype!r}")
+        raise ValueError(f"argument 'out' must have dtype {dtype.name} in native byte order, got {shown(memory.dtype)}")
     if not memory.flags.writeable:
         raise ValueError("argument 'out' must be writable, got a read-only array")
     if overlaps_itself(memory):
-        raise ValueError(f"argument 'out' must not share memory among its elements, got strides {memory.strides}")
+        raise ValueError(
+            f"argument 'out' must not share memory among its elements, got strides {shown(memory.strides)}"
+        )
     return memory

@@ -15,7 +15,7 @@ from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
 from .dtypes import DTYPES, compute_type, largest
-from .errors import check_finite
+from .errors import check_finite, plain_number, shown
 from .fans import Layout
 from .regions import Region, Shape, flat_view, geometry
 from .streams import philox_key
@@ -55,8 +55,10 @@ class Constant:
 
     def __post_init__(self) -> None:
         value = check_finite("value", self.value)
-        object.__setattr__(self, "value", -0.0 if value == 0 and _is_negative(self.value) else value)
-        object.__setattr__(self, "sign", math.copysign(1.0, self.value))
+        plain = plain_number(self.value)  # of -0.0 `check_finite` takes the sign
+        sign = math.copysign(1.0, value if value or plain is None else plain)
+        object.__setattr__(self, "value", math.copysign(value, sign))
+        object.__setattr__(self, "sign", sign)
 
     @property
     def variance(self) -> float:
@@ -70,10 +72,6 @@ class Constant:
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Write the constant."""
         out[...] = self.value
-
-
-def _is_negative(value: Any) -> bool:
-    return math.copysign(1.0, float(value)) < 0
 
 
 class Recipe(NamedTuple):
@@ -134,7 +132,7 @@ def check_range(name: str, value: float, dtype: str) -> None:
     """Refuse a number beyond a dtype."""
     most = largest(dtype)
     if math.isfinite(value) and abs(value) > most:
-        raise ValueError(f"argument '{name}' must be within ±{most:.4g}, the range of {dtype}, got {value!r}")
+        raise ValueError(f"argument '{name}' must be within ±{most:.4g}, the range of {dtype}, got {shown(value)}")
 
 
 def toward(x: Fraction, dtype: str, *, below: bool, strict: bool = False) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
+from .errors import room
 from .initialize import init
 from .laws import Constant, Law, Normal, Recipe, Sampled
 from .network import Network
@@ -57,14 +59,16 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
         for layer, (law, skip) in enumerate(zip(network.laws, network.skips, strict=True))
     ]
     cotangent = tensors.drawn(_STANDARD, "cotangent")
-    forward, gradients = run(
-        phi.kernel,
-        layers,
-        tensors.inputs(),
-        bins=network.bins,
-        dtype=np.dtype(network.compute_dtype).type,
-        cotangents={n.depth: cotangent for n in networks} if network.backward else {},
-    )
+    dtype = np.dtype(network.compute_dtype)
+    with room(_widest(network), 2 * sum(widths) * dtype.itemsize):  # a batch goes through in blocks
+        forward, gradients = run(
+            phi.kernel,
+            layers,
+            tensors.inputs(),
+            bins=network.bins,
+            dtype=dtype.type,
+            cotangents={n.depth: cotangent for n in networks} if network.backward else {},
+        )
     forward["bin_edges"] = edges(tuple(ranges), network.bins, network.compute_dtype)
     # Counts leave the kernels as float64 sums.
     forward = {name: value.astype(np.int64) if name in COUNTS else value for name, value in forward.items()}
@@ -74,6 +78,11 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
         figures = {name: value[: n.depth] for name, value in forward.items()}
         results.append(_result(n, figures | (gradients.get(n.depth) or no_gradients(n.depth)), input_q, seconds))
     return results
+
+
+def _widest(network: Network) -> str:
+    """Return the argument that gives the layers' sizes."""
+    return "width" if len({*network.widths}) == 1 else "widths"
 
 
 def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: float) -> ProbeResult:
@@ -117,8 +126,10 @@ class _Tensors:
             return self.drawn(law, name, self.rounding)
         scheme = network.weights[layer]
         assert isinstance(scheme, Scheme)
-        weights = init(scheme, network.shape(layer), seed=network.seed, name=name, dtype=network.dtype)
-        return self.source(array=np.ascontiguousarray(weights, dtype=network.compute_dtype))
+        shape = network.shape(layer)
+        with room(_widest(network), math.prod(shape) * np.dtype(network.compute_dtype).itemsize):
+            weights = init(scheme, shape, seed=network.seed, name=name, dtype=network.dtype)
+            return self.source(array=np.ascontiguousarray(weights, dtype=network.compute_dtype))
 
     def bias(self, layer: int) -> Source | None:
         network = self.network

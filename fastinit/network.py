@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,17 +18,17 @@ from .arguments import (
     check_branch_scale,
     check_drawn,
     check_fits,
-    check_flag,
     check_image,
     check_input_correlation,
     check_normalize,
     check_range,
+    check_sizes,
     widened,
 )
 from .dtypes import check_dtype
-from .errors import check_finite, check_integer
+from .errors import check_finite, check_flag, check_integer, nearest, plain_value, shown
 from .fans import Fans, Layout
-from .given import check_bias, check_inputs, check_weights
+from .given import check_bias, check_inputs, check_weights, check_widths
 from .laws import Constant, Law, Tensor, Uniform
 from .schemes import Scheme, SchemeLike, as_scheme, get_scheme, resolve_scheme
 from .streams import check_seed
@@ -95,7 +93,7 @@ class Network:
                 continue
             key = id(weights), pair
             if key not in known:
-                known[key] = weights.law(fans_of(self.conv, pair))
+                known[key] = weights.rule.law(fans_of(self.conv, pair))
             laws.append(known[key])
         object.__setattr__(self, "laws", tuple(laws))
 
@@ -206,11 +204,7 @@ class Network:
 
 def _recorded(value: Any) -> Any:
     """Return a parameter as files can hold it: Python's own numbers, functions by their names."""
-    if value is None or isinstance(value, str | bool):
-        return value
-    if isinstance(value, numbers.Real):
-        return int(value) if isinstance(value, numbers.Integral) else float(value)
-    return get_activation(value).name
+    return value if value is None or isinstance(value, str | bool | int | float) else get_activation(value).name
 
 
 def weight_shape(conv: int | None, pair: tuple[int, ...]) -> tuple[int, ...]:
@@ -271,6 +265,7 @@ def resolve(
     """Check every argument of `probe`, with its defaults, and complete them."""
     for word in params:
         check_argument(word)
+    params = {word: plain_value(value) for word, value in params.items()}
     phi = get_activation(activation)
     word = phi.parameter or ""
     parameter = phi.resolve(params.get(word) if word else None, argument=word or "param")
@@ -279,8 +274,10 @@ def resolve(
     conv = None if conv is None else check_integer("conv", conv, minimum=1)
     matrices = None if weights is None else check_weights(weights, dtype, conv)
     x = None if inputs is None else check_inputs(inputs, compute, conv is not None)
-    sizes = _widths(widths, depth, width, x, matrices)
+    sizes = check_widths(widths, depth, width, x, matrices)
     images = check_integer("batch", batch, minimum=1) if x is None else len(x)
+    side = check_image(image, conv, x)
+    check_sizes(sizes, images * (side or 1) ** 2, conv, "width" if widths is None else "widths")
     counted, arithmetic = check_bins(bins, len(sizes) - 1), np.dtype(compute).name
     check_fits(word or "param", parameter, arithmetic)
     constant, spread = check_bias(bias, sizes, compute), check_finite("sigma_b", sigma_b, minimum=0)
@@ -295,7 +292,7 @@ def resolve(
         weights=matrices or drawn,
         activation=phi,
         parameter=parameter,
-        params=params if sigma_w is None else {"sigma_w": float(sigma_w), **params},
+        params=params if sigma_w is None else {"sigma_w": check_finite("sigma_w", sigma_w), **params},
         widths=sizes,
         batch=images,
         inputs=x,
@@ -310,7 +307,7 @@ def resolve(
         branch_scale=check_fits("branch_scale", check_branch_scale(branch_scale, residual, len(sizes) - 1), arithmetic),
         normalize=check_normalize(normalize),
         conv=conv,
-        image=check_image(image, conv, x),
+        image=side,
         input_correlation=check_input_correlation(input_correlation, conv, images, x),
     )
 
@@ -319,9 +316,7 @@ def check_argument(word: str) -> None:
     """Refuse a keyword that neither `probe` nor any scheme or activation knows."""
     if word in ARGUMENTS or word in PARAMETERS:
         return
-    near = difflib.get_close_matches(word, [*ARGUMENTS, *PARAMETERS], n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise TypeError(f"probe() has no argument {word!r}{hint}")
+    raise TypeError(f"probe() has no argument {shown(word)}{nearest(word, [*ARGUMENTS, *PARAMETERS])}")
 
 
 def _words_of(scheme: SchemeLike) -> Any:
@@ -343,8 +338,8 @@ def _schemes(
         schemes = (resolve_scheme(scheme, params),) * (len(sizes) - 1)
     else:
         sigma_w = check_finite("sigma_w", sigma_w, minimum=0)
-        if scheme not in ("he_normal", "normal"):  # the default, or what it is short for
-            raise ValueError(f"argument 'sigma_w' must go with scheme 'normal', got scheme {scheme!r}")
+        if as_scheme(scheme) not in ("he_normal", "normal"):  # the default, or what it is short for
+            raise ValueError(f"argument 'sigma_w' must go with scheme 'normal', got scheme {shown(scheme)}")
         if params:
             raise ValueError(f"argument 'sigma_w' must be the scheme's only parameter, got {', '.join(params)}, too")
         stds = {n: sigma_w / math.sqrt(n * (conv or 1) ** 2) for n in sizes[:-1]}
@@ -353,7 +348,7 @@ def _schemes(
         schemes = tuple(by_fan_in[n] for n in sizes[:-1])
     layout = Layout((2,), (3,)) if conv else Layout((0,), (1,))
     for resolved, pair in set(zip(schemes, pairwise(sizes), strict=True)):
-        resolved.law(fans_of(conv, pair)).check(Tensor(weight_shape(conv, pair), dtype, 0, "", layout))
+        resolved.rule.law(fans_of(conv, pair)).check(Tensor(weight_shape(conv, pair), dtype, 0, "", layout))
     return schemes
 
 
@@ -361,27 +356,6 @@ def _check_alone(params: dict[str, Any], sigma_w: float | None) -> None:
     words = [*params, *(["sigma_w"] if sigma_w is not None else [])]
     if words:
         raise ValueError(f"argument 'weights' must stand alone, without parameters of a scheme, got {', '.join(words)}")
-
-
-def _widths(
-    widths: Any, depth: Any, width: Any, inputs: Array | None, matrices: tuple[Array, ...] | None
-) -> tuple[int, ...]:
-    if matrices is not None:
-        sizes = (matrices[0].shape[-2], *(w.shape[-1] for w in matrices))
-        if widths is not None and tuple(widths) != sizes:
-            raise ValueError(f"argument 'widths' must be those of weights, {list(sizes)}, got {widths!r}")
-    elif widths is not None:
-        if isinstance(widths, str) or not isinstance(widths, Sequence | np.ndarray) or len(widths) < 2:
-            raise ValueError(f"argument 'widths' must hold the input's size and that of each layer, got {widths!r}")
-        sizes = tuple(check_integer("widths", n, minimum=1) for n in widths)
-    else:
-        n = check_integer("width", width, minimum=1)
-        first = n if inputs is None else inputs.shape[-1]
-        sizes = (first, *(n,) * check_integer("depth", depth, minimum=1))
-    if inputs is not None and inputs.shape[-1] != sizes[0]:
-        what = "columns" if inputs.ndim == 2 else "channels"
-        raise ValueError(f"argument 'inputs' must have {sizes[0]} {what}, the first of widths, got {inputs.shape[-1]}")
-    return sizes
 
 
 def mean_square(law: Law | Array) -> float:

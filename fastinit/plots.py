@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .activations import ACTIVATIONS
+from .errors import shown
 from .files import path_name, replacing
 from .report import choose, needs, number
 
@@ -316,7 +317,7 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
     suffix = os.path.splitext(path_name(path))[1].lower() or ".png"
     known = [f".{name}" for name in figure.canvas.get_supported_filetypes()]
     if suffix not in known:
-        raise ValueError(f"argument 'path' must end in one of {', '.join(sorted(known))}, got {str(path)!r}")
+        raise ValueError(f"argument 'path' must end in one of {', '.join(sorted(known))}, got {shown(path_name(path))}")
     picture = io.BytesIO()
     figure.savefig(picture, format=suffix[1:])
     with replacing(path) as file:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .activations import ActivationLike
-from .errors import check_finite, check_integer, unknown
+from .arguments import MOST_LAYERS, check_normalize
+from .errors import check_finite, check_integer, plain_array, shown
 from .meanfield import make_layer
 
 Array = NDArray[np.float64]
@@ -135,14 +136,13 @@ def predict(
     array([2.   , 2.667, 4.046])
     """
     layer = make_layer(activation, 0.0, sigma_b, param)
-    count = check_integer("depth", depth, minimum=1)
+    count = check_integer("depth", depth, minimum=1, maximum=MOST_LAYERS)
     scales = _per_layer("sigma_w", sigma_w, "fiu", "a number, or one a layer", count)
     if any(w < 0.0 for w in scales):
-        raise ValueError(f"argument 'sigma_w' must be >= 0, got {sigma_w!r}")
+        raise ValueError(f"argument 'sigma_w' must be >= 0, got {shown(sigma_w)}")
     skips = _per_layer("residual", residual, "b", "True or False, or one of them a layer", count)
     scale = check_finite("branch_scale", branch_scale)
-    if normalize not in (None, "layer", "rms"):
-        raise unknown("normalize", normalize, ["layer", "rms"])
+    normalize = check_normalize(normalize)
     x = _input(second_moment, mean, correlation)
     figures = []
     with np.errstate(over="ignore", invalid="ignore"):
@@ -160,12 +160,9 @@ def predict(
 
 
 def _per_layer(argument: str, given: ArrayLike, kinds: str, rule: str, depth: int) -> list[Any]:
-    try:
-        values = np.asarray(given)
-    except ValueError:  # lists of different lengths
-        values = np.asarray(None)
+    values = plain_array(given)
     if values.dtype.kind not in kinds:
-        raise TypeError(f"argument '{argument}' must be {rule}, got {given!r}")
+        raise TypeError(f"argument '{argument}' must be {rule}, got {shown(given)}")
     if values.shape not in ((), (1,), (depth,)):
         raise ValueError(
             f"argument '{argument}' must have one entry or one for each of {depth} layers, got shape {values.shape}"
@@ -178,6 +175,6 @@ def _input(second_moment: float, mean: float, correlation: float | None) -> _Sig
     second = check_finite("second_moment", second_moment, minimum=0.0)
     center = check_finite("mean", mean)
     if center * center > second * (1.0 + 1e-6):  # a measured pair may miss by its rounding
-        raise ValueError(f"argument 'mean' must be between the roots of second_moment = {second!r}, got {mean!r}")
+        raise ValueError(f"argument 'mean' must be between the roots of second_moment = {second!r}, got {shown(mean)}")
     c = 1.0 if correlation is None else check_finite("correlation", correlation, minimum=-1.0, maximum=1.0)
     return _Signal(center, max(second - center * center, 0.0), second, second * (1.0 - c))

@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check_integer, shown
+from .errors import check_integer, entries, shown
 
 Shape = tuple[int, ...]
 ShapeLike = SupportsIndex | Sequence[SupportsIndex]
@@ -18,25 +18,23 @@ RegionLike = slice | tuple[slice, ...]
 # One (start, length) an axis.
 Region = tuple[tuple[int, int], ...]
 
-_MOST_AXES = 64  # of a NumPy array
+MOST_AXES = 64  # of a NumPy array
 
 
 def check_shape(shape: object) -> Shape:
     """Return `shape` as a tuple of at most 64 ints >= 0 whose product, but for zeros, is below 2^63."""
-    usual = type(shape) is tuple and {*map(type, shape)} == {int} and min(shape) > 0 and len(shape) <= _MOST_AXES
+    usual = type(shape) is tuple and {*map(type, shape)} == {int} and min(shape) > 0 and len(shape) <= MOST_AXES
     if usual and math.prod(cast(Shape, shape)) < 1 << 63:
         return cast(Shape, shape)
-    single = np.ndim(shape) == 0 if isinstance(shape, np.ndarray) else not isinstance(shape, Sequence)
-    text = isinstance(shape, str | bytes | bytearray | memoryview)
-    sizes = (shape,) if single or text else tuple(cast(Sequence[object], shape))
+    sizes = entries(shape, MOST_AXES)
     try:
-        checked = tuple(check_integer("shape", n, minimum=0) for n in sizes)
+        checked = tuple(check_integer("shape", n, minimum=0) for n in ((shape,) if sizes is None else sizes))
     except (TypeError, ValueError) as error:
         raise type(error)(f"argument 'shape' must hold integers >= 0, got {shown(shape)}") from None
+    if len(checked) > MOST_AXES:
+        raise ValueError(f"argument 'shape' must have at most {MOST_AXES} axes, got {shown(shape)}")
     if math.prod(n for n in checked if n) >= 1 << 63:
         raise ValueError(f"argument 'shape' must have a product, zeros left out, < 2**63, got {shown(shape)}")
-    if len(checked) > _MOST_AXES:
-        raise ValueError(f"argument 'shape' must have at most {_MOST_AXES} axes, got {len(checked)}")
     return checked
 
 
@@ -49,7 +47,7 @@ def check_region(region: object, shape: Shape) -> Region:
         raise TypeError(f"argument 'region' must be a tuple of slices, got {shown(region)}")
     if len(slices) != len(shape):
         raise ValueError(
-            f"argument 'region' must have one slice for each of the {len(shape)} axes of shape {shape}, "
+            f"argument 'region' must have one slice for each of the {len(shape)} axes of shape {shown(shape)}, "
             f"got {shown(region)}"
         )
     return tuple(_check_slice(s, n, region) for s, n in zip(slices, shape, strict=True))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from fastinit_kernels.machine.forks import whole
 
+from .errors import check_integer, printable
+
 if TYPE_CHECKING:
     import rich.table
 
@@ -31,13 +33,14 @@ _IN_ASCII = str.maketrans({"→": "->", "←": "<-", "²": "^2", "·": "*", "×"
 
 
 def writable(text: str) -> str:
-    """Return a text as stdout can write it: in ASCII where its encoding lacks a character.
+    """Return a text as stdout can write it and no terminal obeys it: in ASCII where its encoding lacks a character.
 
     Examples
     --------
     >>> writable("plain")
     'plain'
     """
+    text = printable(text)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -131,11 +134,11 @@ SHORT = ("mean", "std", "saturated", "distinct", "gradient_std")
 
 def layer_table(result: "ProbeResult", layers: int | None = 12, figures: tuple[str, ...] | None = None) -> Table:
     """Return the per-layer figures of a probe, without the columns that say nothing."""
-    shown = choose(result.depth, layers)
+    chosen = choose(result.depth, None if layers is None else check_integer("layers", layers, minimum=1))
     columns = [column for column in _COLUMNS if figures is None or column[0] in figures]
     columns = [column for column in columns if _says_something(column[0], getattr(result, column[0]), result.widths)]
     rows = tuple(
-        (str(layer), *(_write(getattr(result, name)[layer], kind) for name, _, kind in columns)) for layer in shown
+        (str(layer), *(_write(getattr(result, name)[layer], kind) for name, _, kind in columns)) for layer in chosen
     )
     note = f"{result.verdict}: {result.reason}"
     return Table(result.title, ("layer", *(heading for _, heading, _ in columns)), rows, note)

@@ -4,98 +4,29 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from .activations import gain as activation_gain
-from .errors import check_finite, check_integer, check_string, shown, unknown
+from .errors import (
+    attribute,
+    check_finite,
+    check_flag,
+    check_integer,
+    check_string,
+    plain_string,
+    plain_value,
+    shown,
+    unknown,
+)
 from .fans import Fans
-from .gaussian import truncated_std
 from .laws import Constant, Law, Normal, Uniform
+from .rules import Fixed, PerNeuron, Rule, VarianceScaling
 from .structured import PositiveUnitBall, Sparse
 from .truncated import TruncatedNormal
-
-# The fans whose mean is n.
-MODES = {"fan_in": ("fan_in",), "fan_out": ("fan_out",), "fan_avg": ("fan_in", "fan_out")}
-DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
-
-
-class Rule(Protocol):
-    """How a scheme gets from fans to a law."""
-
-    needs_layout: bool
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The fans that `law` reads."""
-
-    def law(self, fans: Fans) -> Law:
-        """Return the law for a weight with these fans; those not needed may be NaN."""
-
-
-@dataclass(frozen=True)
-class VarianceScaling:
-    """The engine: variance = gain² · scale / n, n = fan_in, fan_out or their mean."""
-
-    scale: float
-    gain: float
-    mode: str
-    distribution: str
-    needs_layout = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", check_finite("scale", self.scale, minimum=0))
-        object.__setattr__(self, "gain", check_finite("gain", self.gain, minimum=0))
-        _check_choice("mode", self.mode, MODES)
-        _check_choice("distribution", self.distribution, DISTRIBUTIONS)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The fans that the mode names."""
-        return MODES[self.mode]
-
-    def law(self, fans: Fans) -> Law:
-        """Return the law with the variance that the fans ask for."""
-        n = sum(getattr(fans, fan) for fan in self.needs) / len(self.needs)
-        # A weight with no connections has no elements either, and needs no law of its own.
-        std = self.gain * math.sqrt(self.scale / (n or 1.0))
-        if self.distribution == "uniform":
-            limit = math.sqrt(3) * std
-            return Uniform(-limit, limit)
-        if self.distribution == "normal":
-            return Normal(0.0, std)
-        # Widened so that what is left between -2 and 2 has the variance asked for.
-        return TruncatedNormal(0.0, std / truncated_std(-2.0, 2.0), -2.0, 2.0)
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A law that does not look at the fans."""
-
-    fixed: Law
-    needs = ()
-    needs_layout = False
-
-    def law(self, fans: Fans) -> Law:
-        """Return the law."""
-        return self.fixed
-
-
-@dataclass(frozen=True)
-class PerNeuron:
-    """A law that needs to know which weights come into one neuron: `kind` of its own numbers and the fan_in."""
-
-    kind: Callable[..., Law]
-    numbers: tuple[float, ...] = ()
-    needs = ("fan_in",)
-    needs_layout = True
-
-    def law(self, fans: Fans) -> Law:
-        """Return the law for neurons with these fans."""
-        return self.kind(*self.numbers, fans.fan_in)
 
 
 @dataclass(frozen=True)
@@ -129,6 +60,12 @@ class Scheme:
     rule: Rule
 
     def __post_init__(self) -> None:
+        for argument in ("name", "formula"):
+            object.__setattr__(self, argument, check_string(argument, getattr(self, argument)))
+        if not isinstance(self.params, Mapping):
+            raise TypeError(f"argument 'params' must be a mapping, got {shown(self.params)}")
+        if not callable(attribute(self.rule, "law")):
+            raise TypeError(f"argument 'rule' must have a method law(fans), got {shown(self.rule)}")
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -136,11 +73,21 @@ class Scheme:
         return Scheme, (self.name, self.formula, dict(self.params), self.rule)
 
     def __str__(self) -> str:
-        return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.params.items())})"
+        return f"{self.name}({', '.join(f'{k}={shown(v)}' for k, v in self.params.items())})"
 
     def law(self, fans: Fans) -> Law:
-        """Return the law, with the numbers handed to the kernel, of a weight with these fans."""
-        return self.rule.law(fans)
+        """Return the law, with the numbers handed to the kernel, of a weight with these fans.
+
+        Raises
+        ------
+        ValueError, TypeError
+            They are no `Fans`, one that the scheme reads is no number >= 0, or nothing can be drawn with them.
+        """
+        if not isinstance(fans, Fans):
+            raise TypeError(f"argument 'fans' must be Fans(fan_in, fan_out), got {shown(fans)}")
+        for fan in self.rule.needs:
+            check_finite(fan, getattr(fans, fan), minimum=0)
+        return self.rule.law(Fans(*map(plain_value, fans)))
 
 
 class Advised(Protocol):
@@ -162,6 +109,8 @@ class _Entry:
 
 
 _REGISTRY: dict[str, _Entry] = {}
+# The types of values that a key of a cache may hold.
+_HASHED = {int, float, str, bool, type(None)}
 
 
 def _scheme(name: str, formula: str, *aliases: str) -> Callable[[Callable[..., Rule]], Callable[..., Rule]]:
@@ -174,27 +123,21 @@ def _scheme(name: str, formula: str, *aliases: str) -> Callable[[Callable[..., R
     return register
 
 
-def _check_choice(argument: str, value: object, choices: Iterable[str]) -> str:
-    if check_string(argument, value) not in choices:
-        raise unknown(argument, value, choices)
-    return str(value)
-
-
 def _normal_or_truncated(truncated: object) -> str:
-    if not isinstance(truncated, bool):
-        raise TypeError(f"argument 'truncated' must be True or False, got {truncated!r}")
-    return "truncated_normal" if truncated else "normal"
+    return "truncated_normal" if check_flag("truncated", truncated) else "normal"
 
 
 def _he_gain(nonlinearity: str, negative_slope: float | None) -> float:
-    # He et al. derive the leaky case; slope 0 is the plain rectifier.
-    if nonlinearity == "leaky_relu" and negative_slope is None:
-        negative_slope = 0.0
-    if nonlinearity != "leaky_relu" and negative_slope is not None:
+    leaky = plain_string(nonlinearity) == "leaky_relu"
+    if leaky:  # He et al. derive the leaky case; slope 0 is the plain rectifier
+        slope = 0.0 if negative_slope is None else check_finite("negative_slope", negative_slope)
+        return activation_gain("leaky_relu", slope)
+    if negative_slope is not None:
         raise ValueError(
-            f"argument 'negative_slope' must be left out for nonlinearity {nonlinearity!r}, got {negative_slope!r}"
+            f"argument 'negative_slope' must be left out for nonlinearity {shown(nonlinearity)}, "
+            f"got {shown(negative_slope)}"
         )
-    return activation_gain(nonlinearity, negative_slope)
+    return activation_gain(nonlinearity)
 
 
 @_scheme("zeros", "0")
@@ -338,18 +281,17 @@ def get_scheme(name: str, **params: Any) -> Scheme:
     >>> fi.get_scheme("xavier_uniform").law(fi.fans((300, 300)))
     Uniform(low=-0.1, high=0.1)
     """
-    if check_string("scheme", name) not in _REGISTRY:
+    entry = _REGISTRY.get(check_string("scheme", name))
+    if entry is None:
         raise unknown("scheme", name, _REGISTRY)
-    entry = _REGISTRY[name]
-    values = dict(entry.defaults)
     for parameter in params:
-        if parameter not in values:
-            accepted = ", ".join(values) or "none"
+        if parameter not in entry.defaults:
+            accepted = ", ".join(entry.defaults) or "none"
             raise ValueError(
-                f"argument '{parameter}' must be a parameter of scheme {name!r} ({accepted}), "
+                f"argument {shown(parameter)} must be a parameter of scheme {shown(name)} ({accepted}), "
                 f"got {shown(params[parameter])}"
             )
-    values.update(params)
+    values = {**entry.defaults, **{word: plain_value(value) for word, value in params.items()}}
     return Scheme(entry.name, entry.formula, values, entry.build(**values))
 
 
@@ -357,25 +299,31 @@ def resolve_scheme(value: SchemeLike, params: Mapping[str, Any]) -> Scheme:
     """Return the scheme of a name with its parameters, or the one that `get_scheme` or `recommend` returned."""
     scheme = as_scheme(value)
     if isinstance(scheme, str):
-        try:
-            # Of equal values the key tells the types and signs apart: True is no 1, and -0.0 no 0.0.
-            return _cached_scheme(scheme, tuple((k, type(v), repr(v), v) for k, v in params.items()))
-        except (TypeError, ValueError):  # something unhashable, or a refusal: let get_scheme say which
+        values = {word: plain_value(value) for word, value in params.items()}
+        if not all(type(v) in _HASHED for v in values.values()):
             return get_scheme(scheme, **params)
+        # Of equal values the key tells the types and signs apart: True is no 1, and -0.0 no 0.0.
+        return _cached_scheme(scheme, tuple((k, type(v), repr(v) if v == 0 else "", v) for k, v in values.items()))
     if params:
         first = next(iter(params))
         raise ValueError(
-            f"argument '{first}' must be given to get_scheme, not beside its result, got {shown(params[first])}"
+            f"argument {shown(first)} must be given to get_scheme, not beside its result, got {shown(params[first])}"
         )
     return scheme
 
 
 def as_scheme(value: SchemeLike) -> str | Scheme:
     """Return a name as it is, and what else has a scheme as that; anything else is a TypeError."""
-    if isinstance(value, str | Scheme):
+    if isinstance(value, Scheme):
         return value
-    scheme = getattr(value, "scheme", None)
-    return scheme if isinstance(scheme, Scheme) else check_string("scheme", value)
+    name = plain_string(value)
+    return (offered(value) or check_string("scheme", value)) if name is None else name
+
+
+def offered(value: object) -> Scheme | None:
+    """Return the scheme that a recommendation or a candidate has to offer, None if there is none."""
+    scheme = attribute(value, "scheme")
+    return scheme if isinstance(scheme, Scheme) else None
 
 
 @lru_cache(maxsize=256)

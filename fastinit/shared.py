@@ -41,7 +41,7 @@ class SharedFile:
         if not isinstance(path, str | bytes | os.PathLike):
             raise TypeError(f"argument '{argument}' must be the path of a file, got {shown(path)}")
         try:
-            self.path = os.path.abspath(os.fsdecode(path))
+            self.path = os.path.abspath(str.__str__(os.fsdecode(path)))
             mode = os.stat(self.path).st_mode
         except FileNotFoundError:
             return
@@ -49,7 +49,9 @@ class SharedFile:
             raise ValueError(f"argument '{argument}' must be the path of a file, got {shown(path)}") from None
         if not stat.S_ISREG(mode):
             what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
-            raise ValueError(f"argument '{argument}' must be the path of a file, got {self.path!r}, which is {what}")
+            raise ValueError(
+                f"argument '{argument}' must be the path of a file, got {shown(self.path)}, which is {what}"
+            )
 
     @contextmanager
     def opened(self) -> Iterator[OpenFile]:

@@ -98,7 +98,7 @@ class Store:
                 odd[number] = str(error)
                 continue
             if difference and not header:
-                raise ValueError(f"argument 'store' must belong to this grid, got {file.path!r}, {difference}")
+                raise ValueError(f"argument 'store' must belong to this grid, got {shown(file.path)}, {difference}")
             if difference:
                 odd[number] = f"another header, {difference}"
             elif not header:
@@ -107,7 +107,7 @@ class Store:
         known = header or bool(self.done)
         cut = number in odd and not line.endswith(b"\n") and self._may_begin_with(line, known)
         if size and not known and not (cut and number == 1):
-            raise ValueError(f"argument 'store' must be a sweep's file, got {file.path!r}, which is not")
+            raise ValueError(f"argument 'store' must be a sweep's file, got {shown(file.path)}, which is not")
         if cut and file.locked:
             file.cut(start)
             odd[number] = "cut off, and taken away"
@@ -153,7 +153,9 @@ def _told(path: str, odd: Mapping[int, str]) -> str:
     words = [f"line {number} ({reason[:200]})" for number, reason in odd.items()]
     more = [f"and {len(words) - _MOST_NAMED} more"] if len(words) > _MOST_NAMED else []
     named = ", ".join(words[:_MOST_NAMED] + more)
-    return f"{path!r} has lines that do not belong; they are skipped, and what is missing is computed again: {named}"
+    return (
+        f"{shown(path)} has lines that do not belong; they are skipped, and what is missing is computed again: {named}"
+    )
 
 
 def _line(value: Any) -> bytes:

@@ -12,7 +12,7 @@ from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
 from .dtypes import compute_type
-from .errors import check_finite, check_integer
+from .errors import check_finite, check_integer, shown
 from .fans import Layout
 from .laws import Normal, Tensor, Uniform
 from .regions import Region, blocks, flat_view
@@ -39,7 +39,7 @@ def _check_fan_in(tensor: Tensor, fan_in: float) -> None:
     incoming = math.prod(tensor.shape[a] for a in _split_axes(tensor)[1])
     if incoming != fan_in:
         raise ValueError(
-            f"argument 'fan_in' must be the layout's {incoming} for a scheme of whole neurons, got {fan_in}"
+            f"argument 'fan_in' must be the layout's {incoming} for a scheme of whole neurons, got {shown(fan_in)}"
         )
 
 
@@ -54,9 +54,9 @@ class Sparse:
     def __post_init__(self) -> None:
         object.__setattr__(self, "nonzeros", check_integer("nonzeros", self.nonzeros, minimum=0))
         if self.nonzeros > self.fan_in:
-            raise ValueError(f"argument 'nonzeros' must be at most fan_in = {self.fan_in}, got {self.nonzeros!r}")
+            raise ValueError(f"argument 'nonzeros' must be at most fan_in = {shown(self.fan_in)}, got {self.nonzeros}")
         if self.fan_in >= 1 << 32:
-            raise ValueError(f"argument 'shape' must have fan_in < 2**32 for a sparse scheme, got {self.fan_in}")
+            raise ValueError(f"argument 'shape' must have fan_in < 2**32 for a sparse scheme, got {shown(self.fan_in)}")
         object.__setattr__(self, "std", check_finite("std", self.std, minimum=0))
 
     @property
@@ -119,7 +119,9 @@ class PositiveUnitBall:
         """Refuse sums that could not be exact, and a fan_in that is not the layout's."""
         _check_fan_in(tensor, self.fan_in)
         if self.fan_in > 1 << 24:
-            raise ValueError(f"argument 'shape' must have fan_in <= 2**24 for positive_unitball, got {self.fan_in}")
+            raise ValueError(
+                f"argument 'shape' must have fan_in <= 2**24 for positive_unitball, got {shown(self.fan_in)}"
+            )
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Add up each neuron's incoming weights, wherever they lie, then draw the region and divide."""
@@ -177,4 +179,4 @@ def _share_variance(n: int) -> float:
         closed = (2 - np.exp(-t) * (t * t + 2 * t + 2)) / t**3
     second = np.where(t < 1, series, closed)
     moment = float(np.sum(weights * half / n * t * second * np.exp((n - 1) * np.log(mean))))
-    return moment - 1.0 / n**2
+    return moment - (1.0 / n) ** 2

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 
 from .activations import is_function
-from .errors import check_string, shown, unknown
+from .errors import attribute, check_choice, check_flag, entries, plain_array, plain_value, shown
 from .measure import measure, measure_depths
 from .network import Network, check_argument, resolve
 from .report import needs
@@ -28,7 +29,7 @@ from .swept import SweepError, SweepResult, label
 # one a thread would need that memory several times over.
 LARGE = 1 << 26
 
-_ONE_VALUE = (str, bytes, dict)
+MOST_POINTS = 1 << 24
 # Arguments whose single value is a sequence itself; a list of such is a grid's axis.
 _SEQUENCES = ("widths", "range", "weights", "inputs")
 
@@ -95,12 +96,14 @@ def sweep(
     ['healthy', 'healthy', 'vanishing', 'vanishing']
     """
     axes = {name: _values(name, value) for name, value in grid.items()}
-    if not isinstance(progress, bool):
-        raise TypeError(f"argument 'progress' must be True or False, got {shown(progress)}")
-    if executor is not None and not hasattr(executor, "submit"):
+    check_flag("progress", progress)
+    check_choice("on_error", on_error, _ON_ERROR)
+    if executor is not None and not callable(attribute(executor, "submit")):
         raise TypeError(f"argument 'executor' must be an executor of concurrent.futures, got {shown(executor)}")
-    if check_string("on_error", on_error) not in _ON_ERROR:
-        raise unknown("on_error", on_error, _ON_ERROR)
+    count = math.prod(map(len, axes.values()))
+    if count > MOST_POINTS:
+        longest = max(axes, key=lambda name: len(axes[name]))
+        raise ValueError(f"argument '{longest}' must give at most {MOST_POINTS} points in all, got {count}")
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     networks = [resolve(**point) for point in points]
     with _bar(len(points), progress) as advance:
@@ -279,20 +282,15 @@ def _submit(jobs: list[Job], executor: Executor, outcome: _Outcome) -> None:
 def _values(name: str, value: Any) -> list[Any]:
     """Return an argument's values: those of a list, or the one."""
     check_argument(name)
-    if isinstance(value, _ONE_VALUE) or not isinstance(value, Sequence | range | np.ndarray) or is_function(value):
-        return [as_scheme(value) if name == "scheme" else value]
-    if name in _SEQUENCES:
-        if isinstance(value, np.ndarray) or not len(value) or _is_single(name, value):
-            return [value]
-    elif isinstance(value, np.ndarray) and value.ndim == 0:
-        return [value.item()]
-    values = value.tolist() if isinstance(value, np.ndarray) else list(value)
-    if name == "scheme":
-        values = [as_scheme(value) for value in values]
-    if not values:
-        raise ValueError(f"argument '{name}' must hold at least one value, got {shown(value)}")
+    single = as_scheme if name == "scheme" else plain_value
+    given = None if is_function(value) else entries(value, MOST_POINTS)
+    if given is None or (name in _SEQUENCES and _is_single(name, value, given)):
+        return [single(value)]
+    if not 0 < len(given) <= MOST_POINTS:
+        raise ValueError(f"argument '{name}' must hold from 1 to {MOST_POINTS} values, got {shown(value)}")
+    values = [single(one) for one in given]
     # Results, tables and stores tell functions apart by their names.
-    keys = {_key(label(v) if name == "activation" else v) for v in values}
+    keys = {_key(label(v) if is_function(v) else v) for v in values}
     if name not in _SEQUENCES and len(keys) < len(values):
         raise ValueError(f"argument '{name}' must not repeat a value, got {shown(value)}")
     return values
@@ -306,17 +304,17 @@ def _key(value: Any) -> Any:
         return id(value)
 
 
-def _is_single(name: str, value: Any) -> bool:
+def _is_single(name: str, value: Any, given: list[Any]) -> bool:
     """Say whether a sequence is one value: widths of numbers, a pair of limits, a list of 2-d arrays."""
-    depth = _ndim(value[0]) if not isinstance(value[0], list | tuple) else 1 + max(map(_ndim, value[0]), default=0)
+    if isinstance(value, np.ndarray) or not given:
+        return True
+    first = given[0]
+    depth = 1 + max(map(_ndim, first), default=0) if isinstance(first, list | tuple) else _ndim(first)
     return depth < {"widths": 1, "range": 1, "inputs": 2, "weights": 3}[name]
 
 
 def _ndim(value: Any) -> int:
-    try:
-        return np.ndim(value)
-    except (ValueError, TypeError):  # ragged: refused, with a name, where its shape matters
-        return 1
+    return plain_array(value).ndim
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 
 from .activations import get_activation, is_function
-from .errors import shown
+from .errors import printable, shown
 from .report import needs
 from .result import FIGURES, ProbeResult
 
@@ -168,4 +168,4 @@ def label(value: Any) -> Any:
         return get_activation(value).name
     if value is None or isinstance(value, str | int | float | bool | np.generic):
         return value
-    return f"array {value.shape}" if isinstance(value, np.ndarray) else str(value)
+    return f"array {value.shape}" if isinstance(value, np.ndarray) else printable(str(value))

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import ActivationLike
+from .arguments import MOST_LAYERS
 from .critical import CriticalPoint, critical_points, edge_of_chaos
 from .errors import check_finite, check_integer
 from .fixedpoints import FixedPoint, Stability, fixed_point, fixed_points, resting_point, resting_variance
@@ -104,7 +105,7 @@ def variance_map(
     """
     layer = make_layer(activation, sigma_w, sigma_b, param)
     q = check_finite("q0", q0, minimum=0.0)
-    result = np.empty(check_integer("depth", depth, minimum=1))
+    result = np.empty(check_integer("depth", depth, minimum=1, maximum=MOST_LAYERS))
     for i in range(result.size):
         result[i] = q = layer.variance(q)
     return result
@@ -165,7 +166,7 @@ def correlation_map(
     layer = make_layer(activation, sigma_w, sigma_b, param)
     q = check_finite("q0", q0, minimum=0.0)
     gap = 1.0 - check_finite("c0", c0, minimum=-1.0, maximum=1.0)
-    result = np.empty(check_integer("depth", depth, minimum=1))
+    result = np.empty(check_integer("depth", depth, minimum=1, maximum=MOST_LAYERS))
     for i in range(result.size):
         gap = layer.gap(q, gap)
         q = layer.variance(q)

@@ -23,27 +23,31 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 
 from .activations import ACTIVATIONS, ALIASES, Activation, Array, Function
+from .errors import attribute, entries, in_short, shown
 from .quadrature import find_kinks
 
 # A difference's step as a share of z, or of 1: truncation, share^2, and cancellation, eps / share, are about the same.
 # So near to a kink that a step would be less than this share of z, it is one across.
 _SHARE, _LEAST_SHARE = float(np.cbrt(np.finfo(np.float64).eps)), 1e-8
 
+# Of what an error of Numba's says.
+_MOST_WORDS = 300
+
 _USERS: dict[tuple[Any, Any], Activation] = {}
 
 
 def user_activation(argument: str, value: Any) -> Activation:
     """Return the activation made of a compiled function, or of a pair; the same one for the same functions."""
-    pair = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
-    functions = pair[:1] if pair[1] is None else pair
-    if not all(callable(function) for function in functions):
+    pair = tuple(entries(value, 2) or ()) if isinstance(value, tuple) else (value, None)
+    functions = pair[:1] if len(pair) == 2 and pair[1] is None else pair
+    if len(pair) != 2 or not all(callable(function) for function in functions):
         raise TypeError(
             f"argument '{argument}' must be the name of an activation, a function compiled with @numba.njit or a "
-            f"tuple of two, the function and its derivative, got {value!r}"
+            f"tuple of two, the function and its derivative, got {shown(value)}"
         )
+    for function in functions:
+        _check(argument, function)
     if pair not in _USERS:
-        for function in functions:
-            _check(argument, function)
         try:
             for function in functions:
                 _try(function)
@@ -51,22 +55,24 @@ def user_activation(argument: str, value: Any) -> Activation:
         except Exception as error:
             raise TypeError(
                 f"argument '{argument}' must compile for a float argument and return a number without raising, "
-                f"got {value!r}: {type(error).__name__}: {error}"
+                f"got {shown(value)}: {type(error).__name__}: {in_short(str(error), _MOST_WORDS)}"
             ) from error
     return _USERS[pair]
 
 
 def _check(argument: str, function: Any) -> None:
-    python = getattr(function, "py_func", None)  # Numba's dispatchers have it; Numba need not be there to ask
-    if python is None:
-        raise TypeError(f"argument '{argument}' must be compiled: decorate it with @numba.njit, got {function!r}")
+    python = attribute(function, "py_func")  # Numba's dispatchers have it; Numba need not be there to ask
+    if not inspect.isfunction(python):
+        raise TypeError(f"argument '{argument}' must be compiled: decorate it with @numba.njit, got {shown(function)}")
     name, parameters = python.__name__, inspect.signature(python).parameters
+    if not name.isprintable():
+        raise ValueError(f"argument '{argument}' must have a printable name, got the function {shown(name)}")
     if len(parameters) != 1:
         raise TypeError(f"argument '{argument}' must take one number, got {name}({', '.join(parameters)})")
     if name in ACTIVATIONS or name in ALIASES:
         # Results, tables and stores tell activations apart by their names.
         raise ValueError(
-            f"argument '{argument}' must not have a name of the table, got the function {name!r}: rename it"
+            f"argument '{argument}' must not have a name of the table, got the function {shown(name)}: rename it"
         )
 
 

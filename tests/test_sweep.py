@@ -244,7 +244,7 @@ REFUSED = [
     ({"widht": [3]}, TypeError, "probe() has no argument 'widht'; did you mean 'width'?"),
     ({"width": [3, 0]}, ValueError, "argument 'width' must be an integer >= 1, got 0"),
     ({"scheme": ["he_normal", "nrmal"]}, ValueError, "did you mean 'normal'?"),
-    ({"seed": []}, ValueError, "argument 'seed' must hold at least one value, got []"),
+    ({"seed": []}, ValueError, "argument 'seed' must hold from 1 to 16777216 values, got []"),
     ({"seed": [1, 1]}, ValueError, "argument 'seed' must not repeat a value, got [1, 1]"),
     ({"executor": 3}, TypeError, "argument 'executor' must be an executor of concurrent.futures, got 3"),
     ({"progress": 1}, TypeError, "argument 'progress' must be True or False, got 1"),

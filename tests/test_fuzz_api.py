@@ -1,0 +1,288 @@
+"""Calls of every public function with odd arguments: each returns, or is refused by name and leaves `out` as it was."""
+
+import contextlib
+import inspect
+import types
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from odd import answers, labels, lane, made
+
+import fastinit as fi
+from fastinit import network, theory
+from fastinit.result import FIGURES
+
+
+@numba.njit
+def bent(z):
+    return z / (1.0 + abs(z))
+
+
+@dataclass
+class Call:
+    """A function, and values that each argument may well have."""
+
+    function: object
+    usual: dict
+    needed: tuple = ()
+    also: tuple = ()
+    """Further errors that are answers: those of files."""
+    ours: tuple = field(default=())
+    """Names behind ** that the function takes."""
+
+
+TENSOR = {
+    "shape": [(4, 6), 7, [2, 3, 4], ()],
+    "seed": [0, 2**64 - 1, np.uint32(7)],
+    "name": ["", "layer.0.weight"],
+    "dtype": ["float32", "float64", "bfloat16", np.float16],
+    "region": [None, (slice(0, 2), slice(1, 3)), slice(0, 3)],
+    "out": [None],
+}
+NUMBERS = {"mean": [0.0, 1.0], "std": [1.0, 0.02]}
+PARAMETERS = {
+    **NUMBERS,
+    "gain": [1.0, 2],
+    "scale": [1.0, np.float16(0.01)],
+    "mode": ["fan_in", "fan_out", "fan_avg"],
+    "distribution": ["normal", "truncated_normal", "uniform"],
+    "truncated": [True, False],
+    "nonlinearity": ["relu", "tanh", bent],
+    "negative_slope": [None, 0.2],
+    "low": [-1.0, 0.0],
+    "high": [1.0, 2.0],
+    "lower": [-2.0, -np.inf],
+    "upper": [2.0, 3.0],
+    "value": [0.0, -0.0, 3.5],
+    "nonzeros": [1, 2],
+}
+SCHEMES = [*dict.fromkeys(name for name in fi.schemes()), fi.get_scheme("he_normal")]
+WIRING = {
+    "layout": ["io", "oi", "hwio", (0, 1), ((0,), (1,), (2,))],
+    "groups": [1, 2],
+    "stride": [1, 2, (1, 2)],
+    "transposed": [False, True],
+}
+ACTIVATION = {"activation": ["relu", "tanh", "leaky_relu", "sin", bent, (bent, None)], "param": [None, 0.1]}
+SIGMAS = {"sigma_w": [1.0, 1.5, 0], "sigma_b": [0.0, 0.3]}
+NETWORK = {
+    "activation": ["relu", "tanh", "leaky_relu", bent],
+    "depth": [1, 3],
+    "width": [3, 8],
+    "batch": [2, 4],
+    "widths": [None, [3, 4, 2], (5, 5)],
+    "bias": ["zeros", 0.1, [np.zeros(4), np.ones(2)]],
+    "sigma_b": [0.0, 0.1],
+    "inputs": [None, np.ones((2, 3)), np.ones((2, 4, 4, 3))],
+    "bins": [1, 5],
+    "range": [None, (-1, 1)],
+    "dtype": ["float32", "float64", "bfloat16"],
+    "residual": [False, True],
+    "branch_scale": [1.0, "1/sqrt(depth)"],
+    "normalize": [None, "layer", "rms"],
+    "conv": [None, 2],
+    "image": [None, 3],
+    "input_correlation": [None, 0.5],
+    "alpha": [1.0],
+}
+PROBE = {
+    **NETWORK,
+    **PARAMETERS,
+    "scheme": SCHEMES,
+    "seed": [0, None, 2**64 - 1],
+    "weights": [None, [np.ones((3, 2))]],
+    "sigma_w": [None, 1.5],
+    "backward": [True, False],
+}
+# A single value of an argument of a sweep, and a list.
+GRID = {name: [*values, *([values] if name != "bias" else [])] for name, values in PROBE.items()}
+SMALL = {"width": 4, "batch": 2, "depth": 2}
+
+
+def small(function, **further):
+    """Return the function with a small network, where nothing else is asked for."""
+    return lambda **arguments: function(**{**SMALL, **further, **arguments})
+
+
+CALLS = {
+    "init": Call(fi.init, TENSOR | WIRING | PARAMETERS | {
+        "scheme": SCHEMES, "fan_in": [None, 3], "fan_out": [None, 2.5]}, ("scheme", "shape"), ours=tuple(PARAMETERS)),
+    "normal": Call(fi.normal, TENSOR | NUMBERS, ("shape",)),
+    "uniform": Call(fi.uniform, TENSOR | {"low": [-1.0, 0], "high": [1.0, 2]}, ("shape",)),
+    "truncated_normal": Call(fi.truncated_normal, TENSOR | NUMBERS | {
+        "lower": [-2.0], "upper": [2.0, np.inf]}, ("shape",)),
+    "fans": Call(fi.fans, WIRING | {"shape": [(4, 6), (3, 3, 4, 6)]}, ("shape",)),
+    "gain": Call(fi.gain, {"nonlinearity": ["relu", "conv2d", bent], "param": [None, 0.2]}, ("nonlinearity",)),
+    "schemes": Call(fi.schemes, {}),
+    "get_scheme": Call(fi.get_scheme, PARAMETERS | {"name": [*fi.schemes()]}, ("name",), ours=tuple(PARAMETERS)),
+    "Scheme": Call(fi.Scheme, {
+        "name": ["a"], "formula": ["b"], "params": [{}], "rule": [fi.get_scheme("he_normal").rule]},
+        ("name", "formula", "params", "rule")),
+    "probe": Call(small(fi.probe), PROBE, ours=network.PARAMETERS),
+    "recommend": Call(small(fi.recommend), NETWORK | {
+        "seed": [0, [0, 1]], "candidates": [["he_normal"], ["xavier_normal", ("normal", {"std": 0.1})]]},
+        ("candidates",)),
+    "sweep": Call(small(fi.sweep), GRID | {
+        "executor": [None], "progress": [False], "store": [None, "store.jsonl"], "on_error": ["raise", "skip"]},
+        also=(OSError, RuntimeWarning)),
+    "variance_map": Call(theory.variance_map, ACTIVATION | SIGMAS | {"q0": [1.0], "depth": [3]},
+                         ("activation", "sigma_w", "q0", "depth")),
+    "correlation_map": Call(theory.correlation_map, ACTIVATION | SIGMAS | {"q0": [1.0], "c0": [0.5], "depth": [2]},
+                            ("activation", "sigma_w", "q0", "c0", "depth")),
+    "chi1": Call(theory.chi1, ACTIVATION | SIGMAS | {"q": [None, 1.0]}, ("activation", "sigma_w")),
+    "depth_scales": Call(theory.depth_scales, ACTIVATION | SIGMAS, ("activation", "sigma_w")),
+    "fixed_point": Call(theory.fixed_point, ACTIVATION | SIGMAS, ("activation", "sigma_w")),
+    "fixed_points": Call(theory.fixed_points, ACTIVATION | SIGMAS, ("activation", "sigma_w")),
+    "edge_of_chaos": Call(theory.edge_of_chaos, ACTIVATION | {
+        "q": [None, 1.0], "repelling": [True, False]}, ("activation",)),
+    "critical_points": Call(theory.critical_points, ACTIVATION | SIGMAS, ("activation",)),
+    "predict": Call(theory.predict, ACTIVATION | SIGMAS | {
+        "second_moment": [1.0, 2], "depth": [2], "mean": [0.0, 0.5], "correlation": [None, 0.5],
+        "residual": [False, [True, False]], "branch_scale": [1.0], "normalize": [None, "rms"]},
+        ("activation", "sigma_w", "depth")),
+}  # fmt: skip
+
+RESULT = fi.probe(depth=3, width=4, batch=4)
+SWEPT = fi.sweep(depth=[1, 2], width=[3, 4], batch=2, seed=range(2))
+ADVICE = fi.recommend(depth=2, width=4, batch=4, candidates=["he_normal", "xavier_normal"])
+METHODS = {
+    "Scheme.law": Call(fi.get_scheme("xavier_normal").law, {"fans": [fi.Fans(3, 4)]}, ("fans",)),
+    "ProbeResult.table": Call(RESULT.table, {"layers": [None, 2]}),
+    "ProbeResult.to_pandas": Call(RESULT.to_pandas, {}),
+    "ProbeResult.to_dict": Call(RESULT.to_dict, {}),
+    "ProbeResult.from_dict": Call(fi.ProbeResult.from_dict, {"values": [RESULT.to_dict()]}, ("values",)),
+    "ProbeResult.save": Call(RESULT.save, {"path": ["result.json"]}, ("path",), also=(OSError,)),
+    "ProbeResult.load": Call(fi.ProbeResult.load, {"path": ["result.json"]}, ("path",), also=(OSError,)),
+    "ProbeResult.plot": Call(RESULT.plot, {"path": ["result.svg"]}, ("path",), also=(OSError,)),
+    "ProbeResult.depth": Call(lambda: RESULT.depth, {}),
+    "ProbeResult.width": Call(lambda: RESULT.width, {}),
+    "ProbeResult.title": Call(lambda: RESULT.title, {}),
+    "SweepResult.points": Call(lambda: SWEPT.points, {}),
+    "SweepResult.complete": Call(lambda: SWEPT.complete, {}),
+    "SweepResult.to_pandas": Call(SWEPT.to_pandas, {}),
+    "SweepResult.to_xarray": Call(SWEPT.to_xarray, {}),
+    "SweepResult.plot": Call(
+        SWEPT.plot,
+        {"path": ["swept.svg"], "figure": ["std"], "x": [None, "depth"], "y": [None, "width"], "layer": [-1, 0]},
+        ("path",),
+        also=(OSError,),
+    ),
+    "Recommendation.best": Call(lambda: ADVICE.best, {}),
+    "Recommendation.scheme": Call(lambda: ADVICE.scheme, {}),
+    "Recommendation.table": Call(ADVICE.table, {}),
+}
+# Pictures take half a second each.
+SLOW = {"ProbeResult.plot", "SweepResult.plot", "recommend"}
+
+# Public names that are not called here, each with its reason.
+NOT_CALLED = {
+    "theory": "a module, whose functions are",
+    "Fans": "a pair of whatever it is given; what takes one checks it (Scheme.law)",
+    "ProbeResult": "made by probe, from_dict and load",
+    "SweepResult": "made by sweep",
+    "SweepError": "made by sweep",
+    "Recommendation": "made by recommend",
+    **dict.fromkeys(
+        ("CriticalPoint", "DepthScales", "FixedPoint", "Prediction", "Stability"), "returned by the theory"
+    ),
+    "SweepError.of": "called by sweep alone, with its own result",
+}
+
+
+def examples(call):
+    """Return a strategy of arguments: a few of the usual, one or two of them odd, told by their labels."""
+    names = list(call.usual)
+    if not names:
+        return st.just(({}, {}))
+
+    @st.composite
+    def drawn(draw):
+        taken = {*call.needed, *draw(st.sets(st.sampled_from(names), max_size=3))} or {names[0]}
+        odd = draw(st.sets(st.sampled_from(sorted(taken)), max_size=2))
+        usual = {name: draw(st.integers(0, len(call.usual[name]) - 1)) for name in sorted(taken - odd)}
+        return usual, {name: draw(labels) for name in sorted(odd)}
+
+    return drawn()
+
+
+def arguments(call, usual, odd):
+    return {name: call.usual[name][index] for name, index in usual.items()} | {name: made(x) for name, x in odd.items()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    """A folder of their own for the files that odd paths name."""
+    with contextlib.chdir(tmp_path_factory.mktemp("fuzz")):
+        RESULT.save("result.json")
+        yield
+
+
+@pytest.mark.parametrize("name", [*CALLS, *METHODS])
+def test_odd_arguments_are_answered(name):
+    call = (CALLS | METHODS)[name]
+    takes_out = "out" in call.usual
+
+    @lane(*((2, 30) if name in SLOW else (15, 400)))
+    @given(examples(call))
+    def fuzz(example):
+        given = arguments(call, *example)
+        target = np.full((4, 6), 7, np.float32)
+        if takes_out and "out" not in example[1]:
+            given["out"] = target
+        result = answers(lambda: call.function(**given), call.also)
+        if takes_out and result is None:
+            assert (target == 7).all()
+
+    fuzz()
+
+
+def public(owner):
+    return {name for name, value in vars(owner).items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
+
+
+def test_every_public_name_is_called_or_has_a_reason():
+    known = {*CALLS, *METHODS, *NOT_CALLED}
+    names = {"theory", *public(fi), *theory.__all__}
+    for kind in (value for value in vars(fi).values() if isinstance(value, type) and value is not fi.Fans):
+        fields = {*getattr(kind, "__annotations__", ())}
+        names |= {f"{kind.__name__}.{name}" for name in public(kind) - fields}
+    # What a submodule's import leaves in the package is no name of its own.
+    assert names - known == set()
+    assert known - names == set()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_argument_is_called(name):
+    call = CALLS[name]
+    function = getattr(fi, name, None) or getattr(theory, name)
+    parameters = {p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD}
+    assert parameters - {*call.usual} == set()
+    assert {*call.ours} <= {*call.usual}
+    if name in ("probe", "sweep"):
+        assert {*network.ARGUMENTS, *network.PARAMETERS} <= {*call.usual}
+
+
+RECORDED = RESULT.to_dict()
+
+
+@lane(80, 2000)
+@given(st.sampled_from([*RECORDED]), st.one_of(labels, st.none()), st.integers(0, 2))
+def test_a_result_that_lies_is_refused_or_is_one(name, label, where):
+    values = {**RECORDED}
+    if label is None:
+        del values[name]
+    elif where and isinstance(values[name], list):
+        row = [*values[name]]
+        row[where % len(row)] = made(label)
+        values[name] = row
+    else:
+        values[name] = made(label)
+    result = answers(lambda: fi.ProbeResult.from_dict(values))
+    if result is not None:
+        answers(lambda: (repr(result), str(result), str(result.table()), result.to_dict(), result.to_pandas()))
+        assert repr(result).isprintable()
+        assert {getattr(result, figure).shape for figure in FIGURES} == {(3,)}

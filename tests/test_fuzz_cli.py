@@ -1,0 +1,215 @@
+"""Odd words for every command and option: status 0 or 2, one line of error, and nothing that a terminal obeys."""
+
+# ruff: noqa: E501 (a command is a row, however long)
+
+import contextlib
+import io
+import json
+import signal
+import warnings
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from odd import lane
+from optional import library
+
+from fastinit import cli, demo
+
+library("typer")
+
+# For each option a few words that it may have; None: it stands alone.
+NUMBER = ["0", "1", "2.5", "-1", "1e-3", "nan", "inf", "1e400", "9" * 5000, "0x1", "1_0", "٣"]
+SIZE = ["1", "3", "0", "-1", "2.5", "18446744073709551616", "576460752303423488", "9" * 5000, "x"]
+# No shape that a file could be written of until the disk is full.
+SHAPE = [
+    "3",
+    "3,4",
+    "2x3x4",
+    "",
+    ",",
+    "0,5",
+    "-1",
+    "3,a",
+    "9" * 5000,
+    "1," * 65,
+    "9223372036854775808,0",
+]
+DTYPE = ["float32", "float64", "bfloat16", "float16", "int8", ",", "f4,", ">f4"]
+PARAM = ["std=0.1", "mean=nan", "std=1e400", f"std={'9' * 5000}", "std", "=", "std=", "a'b=1", "mode=fan_out", "\x1b=1", "value=-0.0",
+         "truncated=true", "nonlinearity=\x1b[2J", "nonzeros=2"]  # fmt: skip
+FILE = [
+    "w.npy",
+    "w.json",
+    "w.svg",
+    "",
+    ".",
+    "missing/w.npy",
+    "a\nb.npy",
+    "\x1b[2J.npy",
+    "é.npy",
+    "\udcff.npy",
+    "a" * 300 + ".npy",
+    "\0.npy",
+]
+ODD = [
+    "",
+    " ",
+    "-",
+    "--",
+    "--help",
+    "\x1b[2J",
+    "a\nb",
+    "[red]",
+    "é",
+    "\udcff",
+    "\u202e",
+    "x" * 5000,
+    "0",
+    "-1",
+    "@f",
+    "%s",
+    "{0}",
+    "\0",
+]
+SEED = {"--seed": ["0", "18446744073709551615", "18446744073709551616", "-1", "1.5"]}
+COMMANDS = {
+    "init": {
+        "": ["he_normal", "normal", "sparse", "constant", "he_norml", "orthogonal"], "--shape": SHAPE, "--output": FILE, "-o": FILE,
+        "--dtype": DTYPE, "--name": ODD, "--layout": ["io", "oi", "hwio", "", "\x1b"], "--groups": SIZE, "--stride": SHAPE,
+        "--transposed": None, "--fan-in": NUMBER, "--fan-out": NUMBER, "--param": PARAM, "-p": PARAM, **SEED,
+    },
+    "probe": {
+        "--scheme": ["he_normal", "normal", "sparse", "nonsense"], "--activation": ["relu", "tanh", "\x1b[2J"], "--depth": SIZE,
+        "--width": SIZE, "--widths": SHAPE, "--batch": SIZE, "--bias": NUMBER, "--sigma-w": NUMBER, "--sigma-b": NUMBER,
+        "--residual": None, "--no-residual": None, "--branch-scale": [*NUMBER, "1/sqrt(depth)"], "--normalize": ["rms", "layer", "batch"],
+        "--conv": SIZE, "--image": SIZE, "--input-correlation": NUMBER, "--backward": None, "--no-backward": None, "--bins": SIZE,
+        "--dtype": DTYPE, "--param": PARAM, "-p": PARAM, "--layers": SIZE, "--plot": ["p.png", "p.nonsense"], "--save": FILE, **SEED,
+    },
+    "demo": {"--output": ["pictures", "w.npy", "\0"], "-o": ["pictures"], "--pictures": None, "--no-pictures": None, **SEED},
+    "schemes": {}, "info": {},
+}  # fmt: skip
+# What the command does without: so that most words are of small, whole commands.
+USUAL = {
+    "init": ["normal", "--shape", "3,4", "--output", "w.npy"],
+    "probe": ["--depth", "2", "--width", "4", "--batch", "4"],
+    "demo": ["--no-pictures"],
+}
+
+
+# Examples of the short and of the long lane.
+LANES = {"init": (20, 400), "probe": (15, 400), "demo": (2, 12), "schemes": (5, 40), "info": (1, 3)}
+
+
+@st.composite
+def words(draw, command):
+    """Return a command line: the usual words, options behind them that override those, now and then a word of no sense."""
+    options = COMMANDS[command]
+    line = [command, *USUAL.get(command, ())]
+    for option in draw(st.lists(st.sampled_from([*options, "odd"] if options else ["odd"]), max_size=4)):
+        if option == "odd":
+            line.append(draw(st.sampled_from(ODD)))
+        elif options[option] is None:
+            line.append(option)
+        else:
+            word = draw(st.sampled_from(options[option] if draw(st.integers(0, 3)) else ODD))
+            line += [option, word] if option else [word]
+    return line
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    """A folder of their own for the files, no pictures of full size, and the process's own signals afterwards."""
+    small = tuple(demo.Experiment(e.label, e.activation, 2, 4, e.arguments) for e in demo.EXPERIMENTS[:6])
+    with contextlib.chdir(tmp_path_factory.mktemp("fuzz")), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "EXPERIMENTS", small)
+        patch.setattr(demo, "NETWORKS", ((2, 4),))
+        patch.setattr(demo, "BATCH", 4)
+        patch.setattr(signal, "signal", lambda *_: None)
+        patch.setenv("COLUMNS", "100")
+        yield
+
+
+def obeyed(line):
+    return {c for c in line if not (c.isprintable() or c == "\n")}
+
+
+def run(line):
+    out, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", write_through=True) for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(SystemExit) as left:
+            cli.main(line)
+    return left.value.code, *(stream.buffer.getvalue().decode() for stream in (out, errors))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_odd_words_are_answered_in_one_line(command):
+    @lane(*LANES[command])
+    @given(words(command))
+    def fuzz(line):
+        status, printed, errors = run(line)
+        assert not obeyed(printed + errors), (printed, errors)
+        assert "Traceback" not in errors
+        if status == 0:
+            assert errors == ""
+        else:
+            assert (status, errors.count("\n")) == (2, 1), (status, errors)
+            assert errors.startswith("error: ")
+            assert errors.strip() != "error:"
+            assert len(errors) < 1200
+
+    fuzz()
+
+
+@lane(15, 300)
+@given(st.lists(st.sampled_from([*ODD, *COMMANDS, "--version", "-h"]), max_size=3))
+def test_any_words_are_answered(line):
+    if "info" in line or "demo" in line:
+        line = [word for word in line if word not in ("info", "demo")]
+    status, printed, errors = run(line)
+    assert not obeyed(printed + errors), (printed, errors)
+    assert status in (0, 2)
+    assert "Traceback" not in errors
+    assert errors.count("\n") <= 1 or not line, errors
+
+
+def test_every_option_of_every_command_has_words():
+    """The lists above are those of the commands themselves."""
+    from typer.main import get_command
+
+    from fastinit.commands import app
+
+    known = {
+        name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for name, command in get_command(app).commands.items()
+    }
+    assert known.keys() == COMMANDS.keys()
+    for name, options in known.items():
+        given_words = {option for option in COMMANDS[name] if option} | ({"scheme"} if "" in COMMANDS[name] else set())
+        assert options - {"--help", "-h"} == given_words
+
+
+ASCII = """
+import json, sys
+from fastinit import cli, demo
+demo.EXPERIMENTS = tuple(demo.Experiment(e.label, e.activation, 2, 4, e.arguments) for e in demo.EXPERIMENTS[:6])
+for line in json.loads(sys.argv[1]):
+    status = cli.run(line)
+    print(status, file=sys.stderr, flush=True)
+"""
+
+
+def test_every_command_prints_where_there_is_but_ascii(python, tmp_path):
+    lines = [[command, "--help"] for command in COMMANDS] + [
+        ["schemes"], ["info"], ["demo", "--no-pictures"], ["probe", "--depth", "2", "--width", "4", "--batch", "4"],
+        ["init", "normal", "--shape", "3", "-o", str(tmp_path / "é.npy")], ["init", "é", "--shape", "3", "-o", "w.npy"],
+        ["probe", "--activation", "²"], ["é"],
+    ]  # fmt: skip
+    code = ASCII.replace(
+        "print(status, file=sys.stderr, flush=True)", "assert status == (2 if line[-1] in ('w.npy', '²', 'é') else 0)"
+    )
+    printed = python(code, json.dumps(lines), options=("-X", "dev", "-W", "error"), PYTHONIOENCODING="ascii")
+    assert printed.isascii()
+    assert "N(mean, std^2)" in printed
+    assert r"\xe9.npy: normal 3 float32, seed 0" in printed
