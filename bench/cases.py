@@ -12,7 +12,7 @@ import processes
 from peers import PEERS, Work
 
 import fastinit as fi
-from fastinit.sweep import sweep
+from fastinit.probing.sweep import sweep
 
 
 @dataclass(frozen=True)

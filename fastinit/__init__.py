@@ -5,22 +5,22 @@ Nothing here loads Numba, a plotting library or a framework; what needs one load
 
 from . import theory as theory
 from .activations import gain as gain
-from .advice import Recommendation as Recommendation
-from .advice import recommend as recommend
-from .fans import Fans as Fans
-from .fans import fans as fans
-from .initialize import init as init
-from .initialize import normal as normal
-from .initialize import truncated_normal as truncated_normal
-from .initialize import uniform as uniform
-from .probe import probe as probe
-from .result import ProbeResult as ProbeResult
-from .schemes import Scheme as Scheme
-from .schemes import get_scheme as get_scheme
-from .schemes import schemes as schemes
-from .sweep import sweep as sweep
-from .swept import SweepError as SweepError
-from .swept import SweepResult as SweepResult
+from .probing.advice import Recommendation as Recommendation
+from .probing.advice import recommend as recommend
+from .probing.probe import probe as probe
+from .probing.result import ProbeResult as ProbeResult
+from .probing.sweep import sweep as sweep
+from .probing.swept import SweepError as SweepError
+from .probing.swept import SweepResult as SweepResult
 from .warmup import warmup as warmup
+from .weights.fans import Fans as Fans
+from .weights.fans import fans as fans
+from .weights.initialize import init as init
+from .weights.initialize import normal as normal
+from .weights.initialize import truncated_normal as truncated_normal
+from .weights.initialize import uniform as uniform
+from .weights.schemes import Scheme as Scheme
+from .weights.schemes import get_scheme as get_scheme
+from .weights.schemes import schemes as schemes
 
 __version__ = "0.1.0"

@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
         print(f"the fastinit command needs typer and rich; install them with: {INSTALL}", file=sys.stderr)
         return 1
 
-    from .commands import app
+    from .showing.commands import app
 
     try:
         status = int(app(args=arguments, prog_name="fastinit", standalone_mode=False) or 0)
@@ -65,7 +65,7 @@ def _refuse(message: str) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    from .errors import in_short
+    from .words import in_short
 
     line = Text.assemble(("error: ", "bold red"), (in_short(message), "red"))
     Console(stderr=True).print(line, soft_wrap=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, BinaryIO
 
-from .errors import shown
+from .words import shown
 
 # The answers of a folder that takes no new file, though one that is there may be written to.
 _TAKES_NO_FILE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}

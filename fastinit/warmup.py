@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from fastinit_kernels.machine.forks import whole
 from fastinit_kernels.machine.notice import told
 
-from .errors import check_integer
+from .words import check_integer
 
 
 def warmup(processes: int | None = None, progress: Callable[[int, int], None] | None = None) -> int:

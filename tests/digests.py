@@ -13,7 +13,7 @@ from numba import njit
 
 import fastinit as fi
 from fastinit.activations import ACTIVATIONS
-from fastinit.result import FIGURES
+from fastinit.probing.result import FIGURES
 
 SEED = 0xFEDCBA9876543210
 DTYPES = ("float32", "float64", "float16", "bfloat16")

@@ -12,7 +12,7 @@ from scipy import integrate
 
 import fastinit as fi
 from fastinit.activations import ACTIVATIONS, ALIASES, get_activation
-from fastinit.errors import check_finite, check_integer, check_string, unknown
+from fastinit.words import check_finite, check_integer, check_string, unknown
 
 SELU_SCALE = mp.mpf("1.0507009873554804934193349852946")
 SELU_ALPHA = mp.mpf("1.6732632423543772848170429916717")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import fastinit as fi
-from fastinit import advice, candidates
-from fastinit.advice import Candidate, Recommendation, recommend
+from fastinit.probing import advice, candidates
+from fastinit.probing.advice import Candidate, Recommendation, recommend
 
 SMALL = {"depth": 12, "width": 48, "batch": 32}
 

@@ -15,13 +15,14 @@ import pytest
 from optional import library
 
 import fastinit as fi
-from fastinit import cli, demo
+from fastinit import cli
+from fastinit.showing import demo
 
 runner = library("typer.testing").CliRunner()
 
 
 def invoke(*words):
-    from fastinit.commands import app
+    from fastinit.showing.commands import app
 
     return runner.invoke(app, list(map(str, words)), catch_exceptions=False)
 
@@ -87,7 +88,7 @@ LARGE = [("sparse", (41, 30)), *(("uniform", shape) for shape in ((1, 350), (2, 
 
 @pytest.mark.parametrize(("scheme", "shape"), LARGE, ids=str)
 def test_a_large_tensor_is_written_in_blocks(tmp_path, monkeypatch, scheme, shape):
-    monkeypatch.setattr("fastinit.commands._BLOCK", 100)
+    monkeypatch.setattr("fastinit.showing.commands._BLOCK", 100)
     words = ["init", scheme, "--shape", ",".join(map(str, shape)), "--dtype", "float64", "-o", tmp_path / "w.npy"]
     assert invoke(*words).exit_code == 0
     np.save(tmp_path / "expected.npy", fi.init(scheme, shape, seed=0, dtype="float64"))

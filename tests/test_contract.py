@@ -11,7 +11,7 @@ from fastinit_kernels.numeric import rounding
 from fastinit_kernels.numeric.laws import uniform_f32
 
 import fastinit as fi
-from fastinit.laws import Uniform
+from fastinit.weights.laws import Uniform
 
 SEED, NAME = 0xFEDCBA9876543210, "block.7/weight"
 N = 100_000

@@ -26,5 +26,5 @@ def test_examples(name):
 
 
 def test_the_main_modules_have_examples():
-    for name in ("fastinit.initialize", "fastinit.schemes", "fastinit.fans", "fastinit.theory"):
+    for name in ("fastinit.weights.initialize", "fastinit.weights.schemes", "fastinit.weights.fans", "fastinit.theory"):
         assert any(t.examples for t in doctest.DocTestFinder().find(importlib.import_module(name)))

@@ -113,7 +113,7 @@ def test_example(tmp_path, name, command):
 POOL = """
 import multiprocessing, os, signal, sys, time
 from concurrent.futures import ProcessPoolExecutor
-from fastinit.sweep import Job, SweepError, sweep
+from fastinit.probing.sweep import Job, SweepError, sweep
 
 def begin(bad, how):
     run = Job.run

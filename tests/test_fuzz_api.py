@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from odd import answers, labels, lane, made
 
 import fastinit as fi
-from fastinit import network, theory
-from fastinit.result import FIGURES
+from fastinit import theory
+from fastinit.probing import network
+from fastinit.probing.result import FIGURES
 
 
 @numba.njit

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from odd import lane
 from optional import library
 
-from fastinit import cli, demo
+from fastinit import cli
+from fastinit.showing import demo
 
 library("typer")
 
@@ -178,7 +179,7 @@ def test_every_option_of_every_command_has_words():
     """The lists above are those of the commands themselves."""
     from typer.main import get_command
 
-    from fastinit.commands import app
+    from fastinit.showing.commands import app
 
     known = {
         name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
@@ -192,7 +193,8 @@ def test_every_option_of_every_command_has_words():
 
 ASCII = """
 import json, sys
-from fastinit import cli, demo
+from fastinit import cli
+from fastinit.showing import demo
 demo.EXPERIMENTS = tuple(demo.Experiment(e.label, e.activation, 2, 4, e.arguments) for e in demo.EXPERIMENTS[:6])
 for line in json.loads(sys.argv[1]):
     status = cli.run(line)

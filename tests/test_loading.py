@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastinit as fi
-from fastinit.result import _LIMITS, COUNTS, FIGURES
+from fastinit.probing.result import _LIMITS, COUNTS, FIGURES
 
 SMALL = {"depth": 3, "width": 6, "batch": 4}
 

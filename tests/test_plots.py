@@ -8,7 +8,7 @@ import pytest
 from optional import library
 
 import fastinit as fi
-from fastinit import plots
+from fastinit.showing import plots
 
 matplotlib = library("matplotlib")
 

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import math
 import subprocess
 import sys
 
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 
 import fastinit as fi
-from fastinit.demo import EXPERIMENTS
-from fastinit.network import ARGUMENTS, resolve
-from fastinit.result import FIGURES
+from fastinit.probing.figures import FIGURES
+from fastinit.probing.settings import Arguments, argument_names
+from fastinit.showing.demo import EXPERIMENTS
+from fastinit.weights import schemes
+from fastinit.weights.laws import Normal, Sampled, mean_square
+from fastinit.weights.rules import Fixed
 
 SMALL = {"depth": 3, "width": 24, "batch": 40}
 
@@ -331,16 +335,58 @@ def test_a_wrong_argument_is_named_before_anything_is_drawn(arguments, error, wo
     def drawn(*_, **__):
         raise AssertionError("something was drawn")
 
-    monkeypatch.setattr("fastinit.laws.Sampled.fill", drawn)
+    monkeypatch.setattr("fastinit.weights.laws.Sampled.fill", drawn)
     with pytest.raises(error) as caught:
         fi.probe(**arguments)
     assert words in str(caught.value)
 
 
-def test_the_defaults_stand_in_two_places_and_agree():
-    ours = {p.name: p.default for p in inspect.signature(fi.probe).parameters.values()}
-    assert ours == {p.name: p.default for p in inspect.signature(resolve).parameters.values()}
-    assert tuple(ours)[:-1] == ARGUMENTS
+def test_the_arguments_and_their_defaults_are_those_of_the_one_table():
+    ours = {p.name: p.default for p in inspect.signature(fi.probe).parameters.values() if p.name != "params"}
+    assert ours == {field.name: field.default for field in dataclasses.fields(Arguments)}
+    assert list(ours) == argument_names()
+
+
+def test_a_scheme_with_a_new_word_is_probed_and_swept_with_it(monkeypatch):
+    known = dict(schemes._REGISTRY)
+    monkeypatch.setattr(schemes, "_REGISTRY", known)
+
+    @schemes._scheme("wobbly", "N(0, wobble^2)")
+    def wobbly(wobble=0.5):
+        return Fixed(Normal(0.0, wobble))
+
+    result = fi.probe(scheme="wobbly", wobble=0.25, depth=1, width=400, batch=4, backward=False)
+    assert abs(result.weight_std[0] / 0.25 - 1) < 4 / np.sqrt(2 * 400**2)
+    assert [p["wobble"] for p, _ in fi.sweep(scheme="wobbly", wobble=[0.1, 0.2], depth=1, width=8, batch=4)] == [
+        0.1,
+        0.2,
+    ]
+    with pytest.raises(TypeError, match="no argument 'wobbel'; did you mean 'wobble'"):
+        fi.probe(wobbel=1.0)
+
+
+def test_a_law_whose_field_is_not_called_mean_has_one():
+    class Shifted(Normal):
+        """N(5, 1), its mean under another name."""
+
+        def __init__(self):
+            super().__init__(0.0, 1.0)
+
+        @property
+        def expectation(self):
+            return 5.0
+
+    assert mean_square(Shifted()) == 26.0
+    half = fi.get_scheme("truncated_normal", lower=0.0, upper=math.inf).law(fi.Fans(1, 1))
+    assert math.isclose(mean_square(half), 1.0, rel_tol=1e-15)  # of |z|, as of z
+    assert math.isclose(half.expectation, math.sqrt(2 / math.pi), rel_tol=1e-15)
+
+    class Nameless(Sampled):
+        def recipe(self, dtype):
+            raise NotImplementedError
+
+    with pytest.raises(TypeError, match="abstract"):
+        Nameless()
 
 
 def test_every_argument_is_recorded():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastinit as fi
-from fastinit.report import SHORT, Table, choose, layer_table, summary_table
+from fastinit.showing.tables import SHORT, Table, choose, layer_table, summary_table
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_tables_and_results_print_in_any_encoding(encoding):
     code = """
 import numba
 import fastinit as fi
-from fastinit.report import Table, summary_table
+from fastinit.showing.tables import Table, summary_table
 
 @numba.njit
 def höchstens(z):

@@ -14,7 +14,7 @@ import pytest
 from sweeps import GRID, figures
 
 import fastinit as fi
-from fastinit.sweep import Job, sweep
+from fastinit.probing.sweep import Job, sweep
 
 
 def count_jobs(monkeypatch):
@@ -396,7 +396,7 @@ def test_a_relative_path_is_that_of_the_beginning(tmp_path, monkeypatch):
 
 SLOW = """
 import sys, time
-from fastinit.sweep import Job, sweep
+from fastinit.probing.sweep import Job, sweep
 run = Job.run
 def slow(self):
     time.sleep(0.2)

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes and l
 CODE = """
 import errno, multiprocessing, os, pathlib, resource, signal, sys, time, warnings
 import fastinit as fi
-from fastinit import shared
+from fastinit.probing import shared
 
 GRID = {"depth": 1, "width": 4, "batch": 3, "bins": 300, "seed": range(40)}
 warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of forks beside threads

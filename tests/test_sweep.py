@@ -19,10 +19,10 @@ import pytest
 from sweeps import GRID, figures
 
 import fastinit as fi
-from fastinit.result import FIGURES
-from fastinit.sweep import Job, sweep
+from fastinit.probing.result import FIGURES
+from fastinit.probing.sweep import Job, sweep
 
-SWEEP = sys.modules["fastinit.sweep"]  # fi.sweep is the function
+SWEEP = sys.modules["fastinit.probing.sweep"]  # fi.sweep is the function
 
 
 def singles(grid):

@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_a_huge_fill(threads, last):
 import sys
 import numpy as np
 import fastinit as fi
-from fastinit.laws import Normal, Tensor
+from fastinit.weights.laws import Normal, Tensor
 fi.normal((300, 1000), seed=1)
 memory = np.empty(2_000_000, np.float32)
 last = int(sys.argv[1])

@@ -13,7 +13,7 @@ from fastinit_kernels.numeric.rounding import identity
 from scipy import stats
 
 import fastinit as fi
-from fastinit.gaussian import truncated_std
+from fastinit.weights.gaussian import truncated_std
 
 SEED, NAME = 0xFEDCBA9876543210, "block.7/weight"
 INF = math.inf

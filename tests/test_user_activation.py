@@ -19,7 +19,7 @@ from scipy import special
 import fastinit as fi
 from fastinit import theory
 from fastinit.activations import ACTIVATIONS, get_activation
-from fastinit.quadrature import find_kinks
+from fastinit.activations.quadrature import find_kinks
 
 DTYPES = ["float32", "float64"]
 

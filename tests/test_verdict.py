@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastinit as fi
-from fastinit.plots import _VERDICT_COLOURS
-from fastinit.report import STYLES, number
-from fastinit.verdict import VERDICTS
+from fastinit.probing.verdict import VERDICTS
+from fastinit.showing.plots import _VERDICT_COLOURS
+from fastinit.showing.tables import STYLES
+from fastinit.words import number
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (64, 196)).astype(np.float32)  # of images that nobody normalised

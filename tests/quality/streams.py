@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 import fastinit as fi
-from fastinit.streams import stream
+from fastinit.weights.streams import stream
 
 # Words that are made at once.
 CHUNK = 1 << 18

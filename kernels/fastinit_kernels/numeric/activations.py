@@ -16,11 +16,8 @@ from typing import Any
 
 from ..machine.intrinsics import fma, select
 from ..machine.jit import inline
+from .constants import GELU_CUBIC, SELU_ALPHA, SELU_SCALE
 from .transcendental import FUNCTIONS, Functions
-
-# Klambauer et al. 2017, equation 14.
-_SELU_SCALE = 1.0507009873554804934193349852946
-_SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 def _linear(f: Functions) -> Any:
@@ -80,7 +77,7 @@ def _elu(f: Functions) -> Any:
 
 
 def _selu(f: Functions) -> Any:
-    elu, scale, alpha = _elu(f), f.real(_SELU_SCALE), f.real(_SELU_ALPHA)
+    elu, scale, alpha = _elu(f), f.real(SELU_SCALE), f.real(SELU_ALPHA)
 
     @inline
     def both(z: Any, p: Any) -> Any:
@@ -155,7 +152,7 @@ def _gelu(f: Functions) -> Any:
 def _gelu_tanh(f: Functions) -> Any:
     """The product z sigmoid(2 u) with u = sqrt(2 / pi) (z + 0.044715 z^3): Hendrycks and Gimpel 2016, section 2."""
     sigmoid, clamp = _sigmoid(f), f.clamp
-    linear, cubic = (f.real(2 * math.sqrt(2 / math.pi) * c) for c in (1, 0.044715))
+    linear, cubic = (f.real(2 * math.sqrt(2 / math.pi) * c) for c in (1, GELU_CUBIC))
     low, three = f.real(-math.cbrt(-f.lowest / cubic)), f.real(3)  # where 2 u is about `lowest`
 
     @inline

@@ -17,12 +17,10 @@ from ..machine.intrinsics import sqrt
 from ..machine.jit import inline
 from ..machine.lanes import panel_width
 from ..machine.pointers import moved, pointers, stack_array
+from ..numeric.constants import NORM_EPSILON
 from .gemm import CHUNK
 from .records import LAYER_NORM
 from .tasks import Body, ceil_div, task
-
-# What PyTorch's LayerNorm adds to the variance.
-EPSILON = 1e-5
 
 # Accumulators of a row: column j goes to accumulator j modulo this, a multiple of every panel's width.
 _SUMS = 32
@@ -98,7 +96,7 @@ def normalize_kernel(dtype: Any) -> Body:
             means(x, x, of, mean, False, mean)
         means(x, x, of, mean, True, square)
         for r in range(np.uint64(of.rows)):
-            square[r] = 1.0 / sqrt(square[r] + EPSILON)
+            square[r] = 1.0 / sqrt(square[r] + NORM_EPSILON)
             inverses[r] = real(square[r])
         for panel in range(ceil_div(of.n, np.int64(width))):
             here, to = moved(x, panel * step), moved(h, panel * step)

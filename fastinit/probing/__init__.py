@@ -1,0 +1,1 @@
+"""Networks sent through the kernels, one or many, and what is said of them."""

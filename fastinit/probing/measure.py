@@ -1,0 +1,149 @@
+"""From a checked network to its figures: every tensor by name, the kernels, the verdict."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from fastinit_kernels.machine.forks import whole
+from numpy.typing import NDArray
+
+from ..weights.initialize import init
+from ..weights.laws import Constant, Law, Normal, Recipe, Sampled
+from ..weights.schemes import Scheme
+from ..weights.streams import philox_words
+from ..words import room
+from .figures import FIGURES
+from .network import Network
+from .result import ProbeResult
+from .verdict import judge
+
+if TYPE_CHECKING:
+    from fastinit_kernels.probe.sources import Source
+    from fastinit_kernels.probe.workspace import Inputs
+
+Array = NDArray[Any]
+
+_STANDARD = Normal(0.0, 1.0)
+
+
+def measure(network: Network) -> ProbeResult:
+    """Draw, multiply, activate and measure a checked network."""
+    return measure_depths([network])[0]
+
+
+def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
+    """Measure networks that differ in nothing but their depth: all on the way of one forward pass."""
+    with whole:
+        from fastinit_kernels.probe.bins import edges
+        from fastinit_kernels.probe.run import Layer, no_gradients, run
+
+    start = time.perf_counter()
+    network = max(networks, key=lambda n: n.depth)
+    phi, ranges, tensors = network.phi, network.ranges(), _Tensors(network)
+    saturation, widths = phi.saturation or (np.nan, np.nan), network.widths
+    layers = [
+        Layer(
+            n_in=widths[layer],
+            n_out=widths[layer + 1],
+            weight=tensors.weight(layer, law),
+            bias=tensors.bias(layer),
+            parameter=network.parameter,
+            saturation=saturation,
+            range=ranges[layer],
+            branch_scale=network.branch_scale if skip else None,
+            normalize=network.normalize,
+        )
+        for layer, (law, skip) in enumerate(zip(network.laws, network.skips, strict=True))
+    ]
+    cotangent = tensors.drawn(_STANDARD, "cotangent")
+    dtype = np.dtype(network.compute_dtype)
+    with room(_widest(network), 2 * sum(widths) * dtype.itemsize):  # a batch goes through in blocks
+        forward, gradients = run(
+            phi.kernel,
+            layers,
+            tensors.inputs(),
+            bins=network.bins,
+            dtype=dtype.type,
+            cotangents={n.depth: cotangent for n in networks} if network.backward else {},
+        )
+    forward["bin_edges"] = edges(tuple(ranges), network.bins, network.compute_dtype)
+    # Counts leave the kernels as float64 sums.
+    counts = {name for name, figure in FIGURES.items() if figure.counts}
+    forward = {name: value.astype(np.int64) if name in counts else value for name, value in forward.items()}
+    input_q, seconds = network.input_q(), time.perf_counter() - start
+    results = []
+    for n in networks:
+        figures = {name: value[: n.depth] for name, value in forward.items()}
+        results.append(_result(n, figures | (gradients.get(n.depth) or no_gradients(n.depth)), input_q, seconds))
+    return results
+
+
+def _widest(network: Network) -> str:
+    """Return the argument that gives the layers' sizes."""
+    return "width" if len({*network.widths}) == 1 else "widths"
+
+
+def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: float) -> ProbeResult:
+    verdict, reason = judge(network, figures, input_q)
+    return ProbeResult(
+        **network.settings(), **figures, input_q=input_q, verdict=verdict, reason=reason, seconds=seconds
+    )
+
+
+class _Tensors:
+    """Where the tensors of a network come from, by their names."""
+
+    def __init__(self, network: Network) -> None:
+        with whole:
+            from fastinit_kernels.probe.run import Inputs, Source
+
+        self.network, self.inputs_type, self.source = network, Inputs, Source
+        self.rounding = network.dtype if network.dtype in ("bfloat16", "float16") else None
+        self.bias_law = Normal(network.biases if isinstance(network.biases, float) else 0.0, network.sigma_b)
+        # By the identity of the law: most layers share one, and it lives as long.
+        self.recipes: dict[tuple[int, str | None], Recipe] = {}
+
+    def inputs(self) -> Inputs:
+        network, given = self.network, self.network.x
+        return self.inputs_type(
+            self.drawn(_STANDARD, "input") if given is None else self.source(array=given),
+            network.batch,
+            correlation=network.input_correlation or 0.0,
+            side=network.image or 1,
+            kernel=network.conv or 1,
+        )
+
+    def weight(self, layer: int, law: Law | Array) -> Source:
+        """Return where W_l comes from: drawn on the way where its elements are independent, else an array."""
+        network, name = self.network, f"layer.{layer}.weight"
+        if isinstance(law, np.ndarray):
+            return self.source(array=np.ascontiguousarray(law, dtype=network.compute_dtype))
+        if isinstance(law, Constant):
+            return self.source.constant(law.value)._replace(rounding=self.rounding)
+        if isinstance(law, Sampled):
+            return self.drawn(law, name, self.rounding)
+        scheme = network.weights[layer]
+        assert isinstance(scheme, Scheme)
+        shape = network.shape(layer)
+        with room(_widest(network), math.prod(shape) * np.dtype(network.compute_dtype).itemsize):
+            weights = init(scheme, shape, seed=network.seed, name=name, dtype=network.dtype)
+            return self.source(array=np.ascontiguousarray(weights, dtype=network.compute_dtype))
+
+    def bias(self, layer: int) -> Source | None:
+        network = self.network
+        if not isinstance(network.biases, float):
+            return self.source(array=network.biases[layer])
+        if network.sigma_b > 0:
+            return self.drawn(self.bias_law, f"layer.{layer}.bias")
+        return self.source.constant(network.biases) if network.biases else None
+
+    def drawn(self, law: Sampled, name: str, rounding: str | None = None) -> Source:
+        recipe = self.recipes.get((id(law), rounding))
+        if recipe is None:
+            recipe = self.recipes[id(law), rounding] = law.recipe(rounding or self.network.compute_dtype)
+        key = philox_words(self.network.seed, name)
+        return self.source(recipe.kernel, key, recipe.parameters, rounding=rounding)

@@ -1,0 +1,177 @@
+"""A network to probe, and what follows from its arguments before anything is drawn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..activations import Activation
+from ..theory import predict
+from ..weights.fans import Fans
+from ..weights.laws import Law, mean_square
+from ..weights.schemes import Scheme
+from .arguments import widened
+from .settings import Settings
+
+Array = NDArray[Any]
+
+# Without a range of its own, an activation's histogram shows the images of this many predicted standard
+# deviations of z: all but about one in 10^4 of them.
+_SPAN = np.linspace(-4.0, 4.0, 161)
+# Predicted standard deviations whose histograms have edges that float32 tells apart.
+_SCALES = (1e-30, 1e30)
+# Squares of numbers beyond this are none, and every range ends long before.
+_LARGE = 1e150
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Network(Settings):
+    """A network to probe; `resolve` makes it."""
+
+    weights: tuple[Scheme | Array, ...]
+    """Each layer's scheme, or its array."""
+    phi: Activation
+    parameter: float
+    """That of phi."""
+    x: Array | None
+    """The input that is given."""
+    biases: float | tuple[Array, ...]
+    """The constant, or each layer's array."""
+    laws: tuple[Law | Array, ...] = field(init=False)
+    """Each layer's law, or its array."""
+
+    def __post_init__(self) -> None:
+        known: dict[Any, Law] = {}  # most networks have but one or two shapes of layers
+        laws: list[Law | Array] = []
+        for weights, pair in zip(self.weights, pairwise(self.widths), strict=True):
+            if isinstance(weights, np.ndarray):
+                laws.append(weights)
+                continue
+            key = id(weights), pair
+            if key not in known:
+                known[key] = weights.rule.law(fans_of(self.conv, pair))
+            laws.append(known[key])
+        object.__setattr__(self, "laws", tuple(laws))
+
+    @property
+    def rows(self) -> int:
+        """Inputs, or positions of all input images."""
+        return self.batch * (self.image or 1) ** 2
+
+    @property
+    def work(self) -> int:
+        """Multiplications of the forward pass."""
+        return self.rows * (self.conv or 1) ** 2 * sum(n * m for n, m in pairwise(self.widths))
+
+    @property
+    def memory(self) -> int:
+        """About how many activations are in memory at a time: two layers', or all for a backward pass."""
+        return self.rows * (sum(self.widths) if self.backward else 2 * max(self.widths))
+
+    def shape(self, layer: int) -> tuple[int, ...]:
+        """Return the shape of W_l."""
+        return weight_shape(self.conv, self.widths[layer : layer + 2])
+
+    @property
+    def fan_in(self) -> Array:
+        """Each layer's fan_in."""
+        return np.array(self.widths[:-1]) * (self.conv or 1) ** 2
+
+    @property
+    def skips(self) -> list[bool]:
+        """Whether each layer has a skip: where its input and its output have the same size."""
+        return [self.residual and n == m for n, m in pairwise(self.widths)]
+
+    @property
+    def compute_dtype(self) -> str:
+        """Type of the arithmetic: weights of 16 bits are rounded to them and used as float32."""
+        return "float64" if self.dtype == "float64" else "float32"
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing but products and activations, which the maps of mean-field theory describe."""
+        return self.normalize is None and not any(self.skips)
+
+    def sigma_w(self) -> Array:
+        """Return each layer's sqrt(fan_in * mean square of a weight), mean-field theory's sigma_w."""
+        with np.errstate(over="ignore"):
+            squares = np.array([mean_square_of(law) for law in self.laws])
+            return np.asarray(np.sqrt(squares * self.fan_in))
+
+    def input_q(self) -> float:
+        """Return the input's mean square; 1 for one that is yet to be drawn."""
+        with np.errstate(over="ignore"):
+            return 1.0 if self.x is None else float(np.mean(np.square(self.x, dtype=np.float64)))
+
+    def ranges(self) -> list[tuple[float, float]]:
+        """Return the range of each layer's histogram."""
+        if self.range:
+            return [self.range] * self.depth
+        fixed = None if any(self.skips) else self.phi.range
+        ranges = [fixed] * self.depth if fixed else self._predicted_ranges()
+        return [widened(*limits, self.bins, self.compute_dtype) for limits in ranges]
+
+    def _predicted_ranges(self) -> list[tuple[float, float]]:
+        with np.errstate(over="ignore"):
+            bias = self.biases if isinstance(self.biases, float) else _rms(np.concatenate(self.biases))
+            mean = 0.0 if self.x is None else float(self.x.mean(dtype=np.float64))
+        return _predicted_ranges(
+            self.phi,
+            self.parameter if self.phi.parameter else None,
+            tuple(self.sigma_w()),
+            sigma_b=min(math.hypot(bias, self.sigma_b), _LARGE),
+            second_moment=min(self.input_q(), _LARGE * _LARGE),
+            mean=min(max(mean, -_LARGE), _LARGE),
+            residual=tuple(self.skips),
+            branch_scale=self.branch_scale,
+            normalize=self.normalize,
+        )
+
+
+def weight_shape(conv: int | None, pair: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a weight between two widths: a matrix, or a kernel."""
+    return (conv, conv, *pair) if conv else pair
+
+
+def fans_of(conv: int | None, pair: tuple[int, ...]) -> Fans:
+    """Return the fans of such a weight."""
+    field = (conv or 1) ** 2
+    return Fans(pair[0] * field, pair[1] * field)
+
+
+@lru_cache(maxsize=1024)  # a sweep asks again for every seed
+def _predicted_ranges(
+    phi: Activation, param: float | None, sigma_w: tuple[float, ...], residual: tuple[bool, ...], **options: Any
+) -> list[tuple[float, float]]:
+    predicted = predict(phi, param=param, sigma_w=sigma_w, depth=len(sigma_w), residual=residual, **options)
+    scales = np.clip(np.nan_to_num(np.sqrt(predicted.q), nan=_SCALES[1]), *_SCALES)
+    scales[predicted.q == 0] = 1.0
+    ranges = []
+    for layer, scale in enumerate(scales):
+        if residual[layer]:
+            spread = 4.0 * float(np.clip(np.nan_to_num(predicted.std[layer], nan=_SCALES[1]), *_SCALES))
+            middle = float(np.clip(np.nan_to_num(predicted.mean[layer]), -_SCALES[1], _SCALES[1]))
+            ranges.append((middle - spread, middle + spread))
+        else:
+            ranges.append(phi.range or phi.image(scale * _SPAN, phi.resolve(param)))
+    return ranges
+
+
+def mean_square_of(law: Law | Array) -> float:
+    """Return the mean square of a weight that is drawn or given."""
+    if not isinstance(law, np.ndarray):
+        return float(mean_square(law))
+    root = _rms(law)
+    return root * root
+
+
+def _rms(x: Array) -> float:
+    finite = x[np.isfinite(x)].astype(np.float64)
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0

@@ -1,0 +1,116 @@
+"""The arguments of a probe: as they are given, and as a network and a result record them.
+
+Each stands here once; `probe` spells them again, with what they mean, and takes its defaults from nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..activations import ACTIVATIONS, ActivationLike
+from ..weights.schemes import SchemeLike, scheme_words
+from ..words import nearest, shown
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arguments:
+    """What a caller gives, unchecked; `fastinit.probe` says what each means."""
+
+    scheme: SchemeLike = "he_normal"
+    activation: ActivationLike = "relu"
+    depth: int = 10
+    width: int = 512
+    batch: int = 1024
+    widths: Sequence[int] | None = None
+    bias: str | float | Sequence[Any] = "zeros"
+    sigma_b: float = 0.0
+    inputs: Any = None
+    backward: bool = True
+    bins: int = 30
+    range: tuple[float, float] | None = None
+    seed: int | None = 0
+    dtype: str = "float32"
+    weights: Sequence[Any] | None = None
+    sigma_w: float | None = None
+    residual: bool = False
+    branch_scale: float | str = 1.0
+    normalize: str | None = None
+    conv: int | None = None
+    image: int | None = None
+    input_correlation: float | None = None
+
+    @classmethod
+    def of(cls, words: dict[str, Any]) -> tuple[Arguments, dict[str, Any]]:
+        """Return a call's words as arguments, and those that are parameters of the scheme or of the activation."""
+        for word in words:
+            check_argument(word)
+        names = argument_names()
+        own = {word: value for word, value in words.items() if word in names}
+        return cls(**own), {word: value for word, value in words.items() if word not in names}
+
+
+def argument_names() -> list[str]:
+    """Return the arguments' names, in their order."""
+    return [field.name for field in fields(Arguments)]
+
+
+def check_argument(word: str) -> None:
+    """Refuse a keyword that neither `probe` nor any scheme or activation knows."""
+    known = {*argument_names(), *scheme_words(), *(row.parameter for row in ACTIVATIONS.values() if row.parameter)}
+    if word not in known:
+        raise TypeError(f"probe() has no argument {shown(word)}{nearest(word, sorted(known))}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Settings:
+    """The arguments of a probe, checked and completed, in words that a file can hold."""
+
+    scheme: str
+    """Name of the scheme that gave the weights; "weights" if they were given as arrays."""
+    activation: str
+    """Name of the activation."""
+    widths: tuple[int, ...]
+    """n_0 of the input, then the units of each layer."""
+    batch: int
+    """Rows of the input."""
+    bias: str | float
+    """"zeros", the constant, or "biases" if they were given as arrays."""
+    sigma_b: float
+    """Standard deviation of the drawn biases (0: none drawn)."""
+    inputs: str
+    """"N(0, 1)", or "given" for an array."""
+    backward: bool
+    """Whether gradients were computed."""
+    bins: int
+    """Bins of each histogram."""
+    range: tuple[float, float] | None
+    """Range of the histograms; None: chosen for each layer."""
+    seed: int
+    """Seed of every tensor."""
+    dtype: str
+    """Type of the weights and of the arithmetic."""
+    params: dict[str, Any]
+    """Parameters of the scheme and of the activation."""
+    residual: bool
+    """Whether layers that keep the width have a skip."""
+    branch_scale: float
+    """Factor of the branch beside a skip."""
+    normalize: str | None
+    """How the rows that enter a layer are normalised: "layer", "rms" or None."""
+    conv: int | None
+    """Side of the kernels of a stack of convolutions; None: a stack of matrices."""
+    image: int | None
+    """Pixels along a side of the images."""
+    input_correlation: float | None
+    """Correlation of the input's row pairs (2m, 2m + 1); None: independent."""
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return len(self.widths) - 1
+
+    def settings(self) -> dict[str, Any]:
+        """Return these arguments by their names."""
+        return {field.name: getattr(self, field.name) for field in fields(Settings)}

@@ -1,0 +1,162 @@
+"""What a sweep found: the probes of a grid, as far as they came, and the error that tells of the others."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from fastinit_kernels.machine.forks import whole
+
+from ..activations import label
+from ..words import needs, shown
+from .figures import FIGURES
+from .result import ProbeResult
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SweepResult:
+    """The probes of a grid; iterate over it for (arguments, probe) pairs.
+
+    Parameters
+    ----------
+    grid
+        Argument -> its values.
+    results
+        A probe for each point, in the order of `itertools.product` over the grid; None where it failed or the sweep
+        was stopped.
+    errors
+        Index of a point -> why it has no result, or why the store does not have it.
+    """
+
+    grid: dict[str, tuple[Any, ...]]
+    results: tuple[ProbeResult | None, ...]
+    errors: dict[int, Exception] = field(default_factory=dict)
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """The arguments of each point."""
+        return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point is done."""
+        return None not in self.results
+
+    def __len__(self) -> int:
+        """Number of points that are done."""
+        return sum(result is not None for result in self.results)
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], ProbeResult]]:
+        for point, result in zip(self.points, self.results, strict=True):
+            if result is not None:
+                yield point, result
+
+    def __repr__(self) -> str:
+        axes = " x ".join(f"{name} {len(values)}" for name, values in self.grid.items() if len(values) > 1)
+        count = f"{len(self)} points" if self.complete else f"{len(self)} of {len(self.results)} points"
+        errors = f", {len(self.errors)} errors" if self.errors else ""
+        return f"SweepResult({axes + ': ' if axes else ''}{count}{errors})"
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a tidy data frame, a row a point and layer: the grid's columns, `layer`, every figure, `verdict`."""
+        with needs("pandas", extra="data"):
+            import pandas
+        done = list(self)
+        depths = [result.depth for _, result in done]
+        columns: dict[str, Any] = {
+            name: _repeat([label(point[name]) for point, _ in done], depths) for name in self.grid
+        }
+        columns["layer"] = np.concatenate([np.arange(depth) for depth in depths] or [np.arange(0)])
+        for name in FIGURES:
+            columns[name] = np.concatenate([getattr(result, name) for _, result in done] or [np.zeros(0)])
+        columns["verdict"] = _repeat([result.verdict for _, result in done], depths)
+        return pandas.DataFrame(columns)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return a dataset with an axis for each argument of several values and one for the layers.
+
+        NaN stands where there is no such layer, or where the point is not done.
+        """
+        with needs("xarray", extra="data"):
+            import xarray
+        dims = tuple(name for name, values in self.grid.items() if len(values) > 1)
+        shape = tuple(len(self.grid[name]) for name in dims)
+        layers = max((result.depth for _, result in self), default=0)
+        figures = {name: np.full((len(self.results), layers), np.nan) for name in FIGURES}
+        verdicts = np.full(len(self.results), "", dtype=object)
+        for index, result in enumerate(self.results):
+            if result is not None:
+                verdicts[index] = result.verdict
+                for name, values in figures.items():
+                    values[index, : result.depth] = getattr(result, name)
+        variables: dict[str, Any] = {
+            name: ((*dims, "layer"), values.reshape(*shape, layers)) for name, values in figures.items()
+        }
+        variables["verdict"] = (dims, verdicts.reshape(shape))
+        coordinates: dict[str, Any] = {
+            name: [label(value) for value in values] if name in dims else label(values[0])
+            for name, values in self.grid.items()
+        }
+        return xarray.Dataset(variables, {**coordinates, "layer": np.arange(layers)})
+
+    def plot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        figure: str = "std",
+        x: str | None = None,
+        y: str | None = None,
+        layer: int = -1,
+    ) -> None:
+        """Draw a heat map of one figure over two arguments, with the line chi = 1.
+
+        Parameters
+        ----------
+        path
+            File to write; its suffix (.png, .svg, .pdf) is the format.
+        figure
+            The figure to show, in each network's layer `layer` (-1: the last).
+        x, y
+            Arguments along the axes; None: the first with several numbers. Over seeds the median is taken; any other
+            argument with several values gets panels of its own.
+        layer
+            Which layer; negative ones count from each network's last.
+        """
+        with whole:
+            from ..showing.heatmap import plot_sweep
+
+        plot_sweep(self, path, figure=figure, x=x, y=y, layer=layer)
+
+
+class SweepError(RuntimeError):
+    """A point of a sweep failed; `result` has what is done, the cause is the first failure."""
+
+    result: SweepResult
+    """All finished points; its `errors` are the failures."""
+
+    @classmethod
+    def of(cls, swept: SweepResult) -> SweepError:
+        """Return the error that names the first point that failed."""
+        index, cause = next(iter(swept.errors.items()))
+        several = {name: label(swept.points[index][name]) for name, values in swept.grid.items() if len(values) > 1}
+        words = ", ".join(f"{name}={shown(value)}" for name, value in several.items())
+        others = len(swept.errors) - 1
+        error = cls(
+            f"point {index}{f' ({words})' if words else ''}{f' and {others} more' if others else ''} failed: "
+            f"{type(cause).__name__}: {cause}; {len(swept)} of {len(swept.results)} points are done, and in this "
+            "error's `result`"
+        )
+        error.result = swept
+        return error
+
+
+def _repeat(values: list[Any], times: list[int]) -> list[Any]:
+    return [value for value, count in zip(values, times, strict=True) for _ in range(count)]

@@ -1,0 +1,1 @@
+"""Results for people: tables, pictures, the commands of the command line."""

@@ -1,0 +1,311 @@
+"""The commands of the command line, one function each."""
+
+import math
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .. import __version__
+from ..words import printable, shown
+from .tables import SHORT, Table, layer_table, summary_table
+
+app = typer.Typer(
+    name="fastinit",
+    help="Neural-network weights at memory speed, and a probe that shows what they do to a deep network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Seed = Annotated[int, typer.Option(help="Seed of every tensor, 0 to 2^64 - 1.")]
+Params = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", metavar="NAME=VALUE", help="Parameter of the scheme, e.g. -p std=0.02. Repeatable."),
+]
+
+# Elements drawn and written between two steps of the progress bar: a few tens of milliseconds.
+_BLOCK = 1 << 25
+
+
+# Columns of a terminal that takes a table of every figure.
+_WIDE = 110
+
+
+def _show(table: Table) -> None:
+    """Print for a person in a terminal, or whole lines for a file and a pipe."""
+    if Console().is_terminal:
+        Console().print(table)
+    else:
+        print(table, end="\n\n")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"fastinit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path("fastinit-demo"),
+    seed: Seed = 0,
+    pictures: Annotated[bool, typer.Option(help="Write the pictures.")] = True,
+) -> None:
+    """Run the founding experiments: zero, constant, tiny, large, Xavier's and He's weights in deep networks.
+
+    Each network is a stack of sigmoid, tanh or ReLU layers, 5 of 100 units and 50 of 500, over 1000 inputs
+    from N(0, 1). Prints what every layer does to the signal and its gradient, with a verdict, and draws the
+    histograms.
+    """
+    from .demo import EXPERIMENTS, draw
+
+    results = []
+    with _progress() as progress:
+        task = progress.add_task("probing", total=len(EXPERIMENTS))
+        for experiment in EXPERIMENTS:
+            progress.update(task, description=f"{experiment.activation}, {experiment.label}")
+            results.append((experiment, experiment.run(seed)))
+            progress.advance(task)
+    for _, result in results:
+        _show(layer_table(result, layers=6, figures=SHORT))
+    _show(summary_table((experiment.label, result) for experiment, result in results))
+    print(f"{len(results)} networks probed in {sum(r.seconds for _, r in results):.1f} s")
+    if pictures:
+        for path in draw(results, output):
+            print(printable(str(path)))
+
+
+@app.command()
+def schemes() -> None:
+    """List every scheme with its formula."""
+    from .. import schemes as all_schemes
+
+    rows = tuple(all_schemes().items())
+    _show(Table("", ("scheme", "formula"), rows, left=frozenset({"scheme", "formula"})))
+
+
+@app.command()
+def init(
+    scheme: Annotated[str, typer.Argument(help="Name of the scheme; `fastinit schemes` lists them.")],
+    shape: Annotated[str, typer.Option(help="Sizes of the axes, e.g. 4096,4096.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .npy.")],
+    dtype: Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")] = "float32",
+    seed: Seed = 0,
+    name: Annotated[str, typer.Option(help="Name of the tensor; another name, other values.")] = "",
+    layout: Annotated[str, typer.Option(help='"io" (in, out) or "oi" (out, in), or a letter an axis.')] = "io",
+    groups: Annotated[int, typer.Option(help="Groups of a grouped convolution.")] = 1,
+    stride: Annotated[str, typer.Option(help="Stride of a convolution, or one an axis, e.g. 2,1.")] = "1",
+    transposed: Annotated[bool, typer.Option("--transposed", help="The layer is a transposed convolution.")] = False,
+    fan_in: Annotated[float | None, typer.Option(help="Instead of the shape's.")] = None,
+    fan_out: Annotated[float | None, typer.Option(help="Instead of the shape's.")] = None,
+    param: Params = None,
+) -> None:
+    """Write one weight tensor to a .npy file, which appears whole or not at all.
+
+    The .npy format has no bfloat16: its bits are stored as uint16, and
+    np.load(FILE).view(ml_dtypes.bfloat16) reads them back.
+    """
+    if output.suffix != ".npy":
+        raise ValueError(f"argument '--output' must end in .npy, got {shown(str(output))}")
+    sizes = _sizes("--shape", shape)
+    steps = _sizes("--stride", stride)
+    arguments: dict[str, Any] = {
+        "seed": seed, "name": name, "dtype": dtype, "layout": layout, "groups": groups,
+        "stride": steps[0] if len(steps) == 1 else steps, "transposed": transposed, "fan_in": fan_in,
+        "fan_out": fan_out, **_parameters(param),
+    }  # fmt: skip
+    _write(output, scheme, sizes, arguments)
+    print(printable(f"{output}: {scheme} {'x'.join(map(str, sizes))} {dtype}, seed {seed}"))
+    if dtype == "bfloat16":
+        print(printable(f'read it with: np.load("{output}").view(ml_dtypes.bfloat16)'))
+
+
+def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str, Any]) -> None:
+    """Draw block by block into one buffer. Nothing is mapped: a full disk is an error then, and not a signal."""
+    import numpy as np
+    from numpy.lib import format as npy
+
+    from .. import init as initialise
+    from ..files import replacing
+
+    empty = initialise(scheme, shape, region=tuple(slice(0, 0) for _ in shape), **arguments)  # checks everything
+    dtype = empty.dtype
+    stored = np.dtype(np.uint16) if dtype.name == "bfloat16" else dtype
+    header = {"descr": npy.dtype_to_descr(stored), "fortran_order": False, "shape": shape}
+    buffer = np.empty(min(_BLOCK, math.prod(shape)), dtype)
+    with replacing(path) as file, _progress() as progress:
+        npy.write_array_header_1_0(file, header)
+        task = progress.add_task("drawing", total=math.prod(shape))
+        for region in _blocks(shape):
+            sizes = tuple(part.stop - part.start for part in region)
+            block = buffer[: math.prod(sizes)]
+            initialise(scheme, shape, region=region, out=block.reshape(sizes), **arguments)
+            file.write(block.view(np.uint8).data)
+            progress.advance(task, block.size)
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Cut a shape into regions of at most `_BLOCK` elements, in the order of its elements."""
+    if not shape:
+        yield ()
+        return
+    inner = math.prod(shape[1:])
+    if inner > _BLOCK:
+        for i in range(shape[0]):
+            for rest in _blocks(shape[1:]):
+                yield slice(i, i + 1), *rest
+        return
+    step = max(1, _BLOCK // max(1, inner))
+    for i in range(0, shape[0], step):
+        yield slice(i, min(i + step, shape[0])), *(slice(0, n) for n in shape[1:])
+
+
+@app.command()
+def probe(
+    scheme: Annotated[str, typer.Option(help="Scheme of the weights.")] = "he_normal",
+    activation: Annotated[str, typer.Option(help="sigmoid, tanh, relu, gelu, ...")] = "relu",
+    depth: Annotated[int, typer.Option(help="Number of layers.")] = 10,
+    width: Annotated[int, typer.Option(help="Units a layer.")] = 512,
+    widths: Annotated[str | None, typer.Option(help="Instead: all sizes from the input on, e.g. 784,512,10.")] = None,
+    batch: Annotated[int, typer.Option(help="Inputs, drawn from N(0, 1).")] = 1024,
+    bias: Annotated[float, typer.Option(help="Constant bias.")] = 0.0,
+    sigma_w: Annotated[float | None, typer.Option(help="Short for N(0, sigma_w^2 / fan_in) weights.")] = None,
+    sigma_b: Annotated[float, typer.Option(help="Standard deviation of drawn biases.")] = 0.0,
+    residual: Annotated[bool, typer.Option(help="Skips around layers that keep the width.")] = False,
+    branch_scale: Annotated[str, typer.Option(help="Factor beside a skip: a number, or 1/sqrt(depth).")] = "1.0",
+    normalize: Annotated[str | None, typer.Option(help="Normalise what enters a layer: layer or rms.")] = None,
+    conv: Annotated[int | None, typer.Option(help="A stack of k x k convolutions; widths are channels.")] = None,
+    image: Annotated[int | None, typer.Option(help="Pixels along a side of the images (16).")] = None,
+    input_correlation: Annotated[float | None, typer.Option(help="Correlation of pairs of inputs.")] = None,
+    backward: Annotated[bool, typer.Option(help="Compute gradients, too.")] = True,
+    bins: Annotated[int, typer.Option(help="Bins of the histograms.")] = 30,
+    seed: Seed = 0,
+    dtype: Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")] = "float32",
+    param: Params = None,
+    layers: Annotated[int, typer.Option(help="Show about this many layers.", min=1)] = 12,
+    plot: Annotated[Path | None, typer.Option(help="Draw into this .png, .svg or .pdf file.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write every figure to this .json file.")] = None,
+) -> None:
+    """Probe one deep network: every layer's signal, saturation, symmetry and gradient, with a verdict."""
+    from .. import probe as run
+
+    arguments: dict[str, Any] = _parameters(param)
+    if sigma_w is not None:
+        arguments["sigma_w"] = sigma_w
+    if widths is not None:
+        arguments["widths"] = list(_sizes("--widths", widths))
+    result = run(
+        scheme=scheme, activation=activation, depth=depth, width=width, batch=batch, bias=bias or "zeros",
+        sigma_b=sigma_b, backward=backward, bins=bins, seed=seed, dtype=dtype, residual=residual,
+        branch_scale=_value(branch_scale), normalize=normalize, conv=conv, image=image,
+        input_correlation=input_correlation, **arguments,
+    )  # fmt: skip
+    figures = SHORT if Console().is_terminal and Console().width < _WIDE else None
+    _show(layer_table(result, layers, figures))
+    if save is not None:
+        result.save(save)
+        print(printable(str(save)))
+    if plot is not None:
+        result.plot(plot)
+        print(printable(str(plot)))
+
+
+@app.command()
+def info() -> None:
+    """Print versions, threads, CPU and the folder of the compiled kernels."""
+    import llvmlite
+    import llvmlite.binding
+    import ml_dtypes
+    import numba
+    import numpy as np
+    from fastinit_kernels.machine.cache import cache_folder
+
+    from .. import normal
+
+    normal((1 << 20,), seed=0)  # Numba names its threading layer once it has run
+    facts = {
+        "fastinit": __version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "Numba": f"{numba.__version__} (llvmlite {llvmlite.__version__})",
+        "ml-dtypes": ml_dtypes.__version__,
+        "system": platform.platform(),
+        "CPU": f"{_cpu()} ({llvmlite.binding.get_host_cpu_name()})",
+        "threads": f"{numba.get_num_threads()} on {os.cpu_count()} CPUs",
+        "threading layer": _threading_layer(),
+        "compiled kernels": str(cache_folder() or "not kept"),
+    }
+    for key, value in facts.items():
+        print(printable(f"{key:<17} {value}"))
+
+
+def _threading_layer() -> str:
+    import numba
+
+    try:
+        return str(numba.threading_layer())
+    except ValueError:
+        return "none: one thread"
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
+
+
+def _sizes(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.replace("x", ",").split(",") if part.strip())
+    except ValueError:
+        raise ValueError(f"argument '{option}' must be integers separated by commas, got {shown(text)}") from None
+
+
+def _parameters(pairs: list[str] | None) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not (name and equals):
+            raise ValueError(f"argument '--param' must have the form NAME=VALUE, got {shown(pair)}")
+        parameters[name] = _value(text)
+    return parameters
+
+
+def _value(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip

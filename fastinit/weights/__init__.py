@@ -1,0 +1,1 @@
+"""What a scheme makes of a shape: fans, laws, streams, and the tensors themselves."""
