@@ -6,7 +6,7 @@ import sys
 
 import numba
 import pytest
-from fastinit_kernels.machine import cache, internals
+from fastinit_kernels.machine import cache, internals, jit
 from numba import _dynfunc
 from numba.core import codegen
 from numba.core.codegen import CodeLibrary, CPUCodeLibrary, JITCodeLibrary
@@ -67,6 +67,10 @@ print(first, {*digests} == {first}, codes, fills() == first)
 """
 
 
+# Without the others, and without processes that compile for this one: there is nowhere they could leave anything.
+FORCED = {"FASTINIT_FALLBACKS": "1", "FASTINIT_COMPILE_PROCESSES": "0"}
+
+
 @pytest.fixture(scope="module")
 def usual(python):
     """The digests (of what is drawn, of what is found) with all that Numba has."""
@@ -76,20 +80,20 @@ def usual(python):
 
 
 def test_the_same_bytes_and_figures_and_one_warning(python, usual, tmp_path):
-    digests, state, *said = python(WORK + SAID, FASTINIT_FALLBACKS="1", NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
+    digests, state, *said = python(WORK + SAID, **FORCED, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
     assert digests.split() == usual
     assert state == "False False 1"
     (message,) = said
     assert message.startswith("RuntimeWarning: fastinit cannot keep its compiled kernels with this version of Numba")
-    assert not list(tmp_path.iterdir())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_threads_and_forks_abort_nothing(python, usual, layer):
     pytest.importorskip(f"numba.np.ufunc.{'omppool' if layer == 'omp' else layer}", exc_type=ImportError)
-    forced = {"FASTINIT_FALLBACKS": "1", "NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
-    assert python(WORK + UNSAFE, **forced).split("\n")[0] == f"{usual[0]} True [0, 0, 0, 0] True"
+    threads = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    assert python(WORK + UNSAFE, **FORCED, **threads).split("\n")[0] == f"{usual[0]} True [0, 0, 0, 0] True"
 
 
 @pytest.fixture
@@ -151,20 +155,26 @@ def test_without_its_pieces_helpers_are_compiled_as_numba_does(load, monkeypatch
     assert load().HELPER_OPTIONS != {}
 
 
-def test_a_dispatcher_without_a_cache_is_left_as_it_is_and_said_once(load, monkeypatch):
+def test_a_dispatcher_without_a_cache_is_left_as_it_is(load):
     class Dispatcher:
         __slots__ = ()
 
-    monkeypatch.setattr(cache, "_warned", False)
-    with pytest.warns(RuntimeWarning, match="cannot keep its compiled kernels") as caught:
-        [load().keep_on_disk(Dispatcher(), cache.Store("name")) for _ in range(3)]
-    assert len(caught) == 1
+    assert not load().keep_on_disk(Dispatcher(), cache.Store("name"))
 
 
 def test_a_dispatcher_with_a_cache_gets_ours(load):
     store, dispatcher = cache.Store("name"), numba.njit(lambda x: x)
-    load().keep_on_disk(dispatcher, store)
+    assert load().keep_on_disk(dispatcher, store)
     assert dispatcher._cache is store
+
+
+def test_kernels_that_cannot_be_kept_run_and_say_so_once(monkeypatch):
+    monkeypatch.setattr(cache, "_warned", False)
+    monkeypatch.setattr(jit, "keep_on_disk", lambda dispatcher, store: False)
+    successors = [jit.kernel(f"successor-{i}")(lambda x: x + 1) for i in range(3)]
+    with pytest.warns(RuntimeWarning, match="cannot keep its compiled kernels") as caught:
+        assert [successor(i) for i, successor in enumerate(successors)] == [1, 2, 3]
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize("started", [True, False])

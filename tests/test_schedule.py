@@ -71,7 +71,7 @@ def run(phases):
     assert program.tasks == done
     notes, clock, idle = NOTE.zeros(done), np.zeros(1, np.int64), np.zeros(1, np.int64)
     launch = LAUNCH.record(clock=place_of(clock), idle=place_of(idle), notes=place_of(notes))
-    run_program(program.table(), program.tasks, place_of(launch), PARALLEL_FROM)
+    run_program(program, place_of(launch), PARALLEL_FROM)
     assert clock[0] == 2 * done
     return notes, added
 
