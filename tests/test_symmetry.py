@@ -157,7 +157,8 @@ def test_rows_in_blocks_fold_their_gradients_once(monkeypatch):
 
     def poisoned(self, *arguments):
         start(self, *arguments)
-        self.marks[:] = np.random.default_rng(0).integers(0, 1 << 62, self.marks.size)
+        marks = self.buffers["marks"]
+        marks[:] = np.random.default_rng(0).integers(0, 1 << 62, marks.size)
 
     monkeypatch.setattr(backward.Backward, "__init__", poisoned)
     weights, biases, inputs = arrays((40, 70, 65, 33), 200, np.float32)

@@ -159,7 +159,7 @@ print(parallel._is_initialized, fill_kernel.cache_info().currsize)
 ours = [d for d in gc.get_objects() if isinstance(d, Dispatcher) and d.py_func.__module__.startswith("fastinit")]
 print(len(ours) > 10, sum(len(d.overloads) for d in ours))
 kernels = [k for k in gc.get_objects() if isinstance(k, Kernel)]
-print(len(kernels) > 3, sum(len(k._ready) for k in kernels))
+print(len(kernels) > 3, sum(k.is_loaded() for k in kernels))
 if os.path.isdir("/proc/self/task"):
     assert len(os.listdir("/proc/self/task")) <= int(sys.argv[1]) + 1, os.listdir("/proc/self/task")
 """
