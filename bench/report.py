@@ -27,6 +27,8 @@ import peers
 from cases import Case, cases
 from timing import Result, measure, middle
 
+from fastinit.showing.machine import cpu_name
+
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "RESULTS.md"
 README = FOLDER.parent / "README.md"
@@ -143,21 +145,13 @@ def machine(threads: int, repeats: int) -> str:
         if library == "fastinit-kernels" or peers.installed(library):
             versions.append(f"{library} {metadata.version(library)}")
     text = (
-        f"{_cpu()}, {os.cpu_count()} cores, {threads} threads; {platform.system()}; {', '.join(versions)}; "
+        f"{cpu_name()}, {os.cpu_count()} cores, {threads} threads; {platform.system()}; {', '.join(versions)}; "
         f"{datetime.now(UTC):%Y-%m-%d}; median of {repeats}."
     )
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > peers.CORES / 4:
         text += f" **Noisy**: other programs kept {load:.1f} of the cores busy when this run began."
     return text
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def amount(value: float, case: Case) -> str:

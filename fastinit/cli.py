@@ -44,9 +44,11 @@ def run(arguments: list[str]) -> int:
         return 1
 
     from .showing.commands import app
+    from .showing.progress import compiling
 
     try:
-        status = int(app(args=arguments, prog_name="fastinit", standalone_mode=False) or 0)
+        with compiling():
+            status = int(app(args=arguments, prog_name="fastinit", standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:

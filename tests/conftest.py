@@ -18,6 +18,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what takes minutes, unless this is CI."""
+    if os.environ.get("FASTINIT_CI", "") in ("", "0"):
+        slow = [item for item in items if item.get_closest_marker("ci")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
 @pytest.fixture(scope="session")
 def python():
     """Run code in a fresh interpreter that turns warnings into errors, and return what it prints.

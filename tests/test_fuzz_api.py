@@ -14,8 +14,9 @@ from odd import answers, labels, lane, made
 
 import fastinit as fi
 from fastinit import theory
-from fastinit.probing import network
 from fastinit.probing.result import FIGURES
+from fastinit.probing.settings import argument_names
+from fastinit.weights.schemes import scheme_words
 
 
 @numba.njit
@@ -45,6 +46,9 @@ TENSOR = {
     "out": [None],
 }
 NUMBERS = {"mean": [0.0, 1.0], "std": [1.0, 0.02]}
+# Words of schemes and activations.
+WORDS = (*scheme_words(), "alpha")
+
 PARAMETERS = {
     **NUMBERS,
     "gain": [1.0, 2],
@@ -123,7 +127,7 @@ CALLS = {
     "Scheme": Call(fi.Scheme, {
         "name": ["a"], "formula": ["b"], "params": [{}], "rule": [fi.get_scheme("he_normal").rule]},
         ("name", "formula", "params", "rule")),
-    "probe": Call(small(fi.probe), PROBE, ours=network.PARAMETERS),
+    "probe": Call(small(fi.probe), PROBE, ours=WORDS),
     "recommend": Call(small(fi.recommend), NETWORK | {
         "seed": [0, [0, 1]], "candidates": [["he_normal"], ["xavier_normal", ("normal", {"std": 0.1})]]},
         ("candidates",)),
@@ -186,6 +190,7 @@ NOT_CALLED = {
     "ProbeResult": "made by probe, from_dict and load",
     "SweepResult": "made by sweep",
     "SweepError": "made by sweep",
+    "warmup": "compiles everything, which takes minutes: tests/test_warmup.py",
     "Recommendation": "made by recommend",
     **dict.fromkeys(
         ("CriticalPoint", "DepthScales", "FixedPoint", "Prediction", "Stability"), "returned by the theory"
@@ -264,7 +269,7 @@ def test_every_argument_is_called(name):
     assert parameters - {*call.usual} == set()
     assert {*call.ours} <= {*call.usual}
     if name in ("probe", "sweep"):
-        assert {*network.ARGUMENTS, *network.PARAMETERS} <= {*call.usual}
+        assert {*argument_names(), *WORDS} <= {*call.usual}
 
 
 RECORDED = RESULT.to_dict()

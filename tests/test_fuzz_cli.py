@@ -88,13 +88,14 @@ COMMANDS = {
         "--dtype": DTYPE, "--param": PARAM, "-p": PARAM, "--layers": SIZE, "--plot": ["p.png", "p.nonsense"], "--save": FILE, **SEED,
     },
     "demo": {"--output": ["pictures", "w.npy", "\0"], "-o": ["pictures"], "--pictures": None, "--no-pictures": None, **SEED},
-    "schemes": {}, "info": {},
+    "schemes": {}, "info": {}, "warmup": {"--processes": ["0", "-3", "x", "\x1b", "1e3"]},
 }  # fmt: skip
 # What the command does without: so that most words are of small, whole commands.
 USUAL = {
     "init": ["normal", "--shape", "3,4", "--output", "w.npy"],
     "probe": ["--depth", "2", "--width", "4", "--batch", "4"],
     "demo": ["--no-pictures"],
+    "warmup": ["--processes", "0"],  # compiling everything takes minutes
 }
 
 

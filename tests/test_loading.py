@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastinit as fi
-from fastinit.probing.result import _LIMITS, COUNTS, FIGURES
+from fastinit.probing.figures import FIGURES
+from fastinit.probing.result import _BINNED
 
 SMALL = {"depth": 3, "width": 6, "batch": 4}
 
@@ -224,7 +225,7 @@ ANYTHING = st.recursive(
 def test_whatever_a_field_says_is_taken_or_refused(values, data):
     lie = json.loads(values)
     field = data.draw(st.sampled_from(sorted(lie)))
-    if field in FIGURES or field in COUNTS:
+    if field in FIGURES or field in _BINNED:
         lie[field][data.draw(st.integers(0, 2))] = data.draw(ANYTHING)
     else:
         lie[field] = data.draw(ANYTHING)
@@ -235,7 +236,7 @@ def test_whatever_a_field_says_is_taken_or_refused(values, data):
         refusal = str(error)
     if result is None:
         # What a field says may be at odds with the sizes of others.
-        assert any(f"'{name}'" in refusal for name in (field, *COUNTS, *FIGURES, "bin_edges"))
+        assert any(f"'{name}'" in refusal for name in (field, *FIGURES, *_BINNED))
         return
     shown = f"{result}{result!r}{result.table()}"
     assert shown.replace("\n", "").isprintable()
@@ -245,8 +246,8 @@ def test_whatever_a_field_says_is_taken_or_refused(values, data):
 @pytest.mark.parametrize("value", [None, "inf", "-inf", 1e308, -1e308, 5e-324, 0.0])
 def test_what_is_taken_can_be_shown_and_drawn(values, tmp_path, value):
     odd = json.loads(values)
-    for name in set(FIGURES) - set(COUNTS):
-        low, high = _LIMITS.get(name, (-np.inf, np.inf))
+    for name in {name for name, figure in FIGURES.items() if not figure.counts}:
+        low, high = (FIGURES | _BINNED)[name].limits
         if value is None or low <= float(value) <= high:
             odd[name] = [value] * 3
     odd |= {"scheme": "$", "activation": "a_{$x^{", "reason": "$\\frac{$", "params": {"mode": "$\\foo$"}}

@@ -16,8 +16,9 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 
 from ..activations import is_function, label
+from ..showing.progress import bar
 from ..weights.schemes import as_scheme
-from ..words import attribute, check_choice, check_flag, entries, needs, plain_array, plain_value, shown
+from ..words import attribute, check_choice, check_flag, entries, plain_array, plain_value, shown
 from .measure import measure, measure_depths
 from .network import Network
 from .resolve import resolve
@@ -324,10 +325,5 @@ def _bar(total: int, wanted: bool) -> Iterator[Callable[[int], None]]:
     if not wanted:
         yield lambda points: None
         return
-    with needs("rich", extra="cli"):
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda points: progress.advance(task, points)
+    with bar("sweep", total, always=True) as progress:
+        yield progress.advance

@@ -3,16 +3,18 @@
 import math
 import os
 import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .. import __version__
 from ..words import printable, shown
+from .machine import cpu_name
+from .progress import bar
 from .tables import SHORT, Table, layer_table, summary_table
 
 app = typer.Typer(
@@ -75,12 +77,11 @@ def demo(
     from .demo import EXPERIMENTS, draw
 
     results = []
-    with _progress() as progress:
-        task = progress.add_task("probing", total=len(EXPERIMENTS))
+    with bar("probing", len(EXPERIMENTS)) as progress:
         for experiment in EXPERIMENTS:
-            progress.update(task, description=f"{experiment.activation}, {experiment.label}")
+            progress.say(f"{experiment.activation}, {experiment.label}")
             results.append((experiment, experiment.run(seed)))
-            progress.advance(task)
+            progress.advance()
     for _, result in results:
         _show(layer_table(result, layers=6, figures=SHORT))
     _show(summary_table((experiment.label, result) for experiment, result in results))
@@ -148,15 +149,14 @@ def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str,
     stored = np.dtype(np.uint16) if dtype.name == "bfloat16" else dtype
     header = {"descr": npy.dtype_to_descr(stored), "fortran_order": False, "shape": shape}
     buffer = np.empty(min(_BLOCK, math.prod(shape)), dtype)
-    with replacing(path) as file, _progress() as progress:
+    with replacing(path) as file, bar("drawing", math.prod(shape)) as progress:
         npy.write_array_header_1_0(file, header)
-        task = progress.add_task("drawing", total=math.prod(shape))
         for region in _blocks(shape):
             sizes = tuple(part.stop - part.start for part in region)
             block = buffer[: math.prod(sizes)]
             initialise(scheme, shape, region=region, out=block.reshape(sizes), **arguments)
             file.write(block.view(np.uint8).data)
-            progress.advance(task, block.size)
+            progress.advance(block.size)
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
@@ -226,6 +226,25 @@ def probe(
 
 
 @app.command()
+def warmup(
+    processes: Annotated[
+        int | None, typer.Option(help="How many compile side by side (one for each CPU).", min=1)
+    ] = None,
+) -> None:
+    """Compile every kernel ahead of use, once for a machine: for images of containers, and clusters.
+
+    Kernels go into the folder that `fastinit info` names; NUMBA_CACHE_DIR moves it.
+
+    Example: NUMBA_CACHE_DIR=/shared/kernels fastinit warmup
+    """
+    from .. import warmup as compile_all
+
+    started = time.perf_counter()
+    count = compile_all(processes)
+    print(f"{count} kernels compiled in {time.perf_counter() - started:.0f} s" if count else "all kernels are compiled")
+
+
+@app.command()
 def info() -> None:
     """Print versions, threads, CPU and the folder of the compiled kernels."""
     import llvmlite
@@ -245,7 +264,7 @@ def info() -> None:
         "Numba": f"{numba.__version__} (llvmlite {llvmlite.__version__})",
         "ml-dtypes": ml_dtypes.__version__,
         "system": platform.platform(),
-        "CPU": f"{_cpu()} ({llvmlite.binding.get_host_cpu_name()})",
+        "CPU": f"{cpu_name()} ({llvmlite.binding.get_host_cpu_name()})",
         "threads": f"{numba.get_num_threads()} on {os.cpu_count()} CPUs",
         "threading layer": _threading_layer(),
         "compiled kernels": str(cache_folder() or "not kept"),
@@ -261,17 +280,6 @@ def _threading_layer() -> str:
         return str(numba.threading_layer())
     except ValueError:
         return "none: one thread"
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.machine(),
-    )
 
 
 def _sizes(option: str, text: str) -> tuple[int, ...]:
@@ -301,11 +309,3 @@ def _value(text: str) -> Any:
         except ValueError:
             pass
     return text
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip

@@ -13,6 +13,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -29,6 +30,8 @@ F = TypeVar("F", bound=Callable[..., Kernel])
 # Seconds of compilation that a helper must save, which takes about one to start.
 _WORTH_A_HELPER = 2.0
 _MOST_HELPERS = 3
+# Seconds that one kernel may take a helper.
+_PATIENCE = 120.0
 
 _HELPER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {0} import serve; serve()"
 
@@ -113,6 +116,7 @@ class _Helper:
 
     def __init__(self, tasks: deque[Kernel], notice: Notice) -> None:
         self._tasks, self._notice = tasks, notice
+        self._busy = False
         code = _HELPER.format(__name__)
         try:
             self._process: Any = subprocess.Popen(
@@ -126,14 +130,16 @@ class _Helper:
         self._thread.start()
 
     def _feed(self) -> None:
-        process, begun = self._process, False
+        process = self._process
         try:
             while process.stdout.readline():  # it is ready for more
-                if begun:
+                if self._busy:
                     self._notice.advance()
-                process.stdin.write(base64.b64encode(pickle.dumps(self._tasks.popleft())) + b"\n")
+                self._busy = False
+                task = self._tasks.popleft()
+                self._busy = True
+                process.stdin.write(base64.b64encode(pickle.dumps(task)) + b"\n")
                 process.stdin.flush()
-                begun = True
         except (IndexError, OSError):  # nothing is left, or nobody to do it
             pass
         finally:
@@ -141,10 +147,10 @@ class _Helper:
                 process.stdin.close()
 
     def join(self) -> None:
-        """Wait until it has done what it took."""
-        if self._process is not None:
-            self._thread.join()
-            self._process.wait()
+        """Wait until it has done what it took, if it does."""
+        end = time.monotonic() + _PATIENCE
+        while self._busy and self._process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
 
     def stop(self) -> None:
         """End it, whatever it does."""

@@ -51,6 +51,8 @@ class Notice:
 
     def __exit__(self, *error: object) -> None:
         self._timer.cancel()
+        if _listener and self._done < self._total:  # a helper ended with what it had taken
+            _listener(self._total, self._total)
         with self._lock:
             if self._said:
                 _write(f" {time.perf_counter() - self._start:.0f} s\n")

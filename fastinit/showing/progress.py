@@ -1,0 +1,81 @@
+"""Progress bars, on stderr: of work in a loop, and of kernels that are being compiled."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from fastinit_kernels.machine.notice import told
+
+from ..words import needs
+
+# A terminal has room for one display: what begins while another is shown becomes a line of that.
+_displays: list[Any] = []
+
+
+class Bar:
+    """A task's progress: `say` names what is being done, `advance` and `reach` count what is."""
+
+    def __init__(self, display: Any, words: str, total: int) -> None:
+        self._display, self._task = display, display.add_task(words, total=total)
+
+    def say(self, words: str) -> None:
+        """Name what is being done."""
+        self._display.update(self._task, description=words)
+
+    def advance(self, steps: int = 1) -> None:
+        """Count some steps more."""
+        self._display.advance(self._task, steps)
+
+    def reach(self, done: int) -> None:
+        """Say how many steps are done."""
+        self._display.update(self._task, completed=done)
+
+    def remove(self) -> None:
+        """Take the line away."""
+        self._display.remove_task(self._task)
+
+
+@contextmanager
+def bar(words: str, total: int, *, always: bool = False) -> Iterator[Bar]:
+    """Show a bar until the work is done; only where somebody looks, unless `always`, which leaves it standing."""
+    if _displays:
+        line = Bar(_displays[-1], words, total)
+        try:
+            yield line
+        finally:
+            line.remove()
+        return
+    with needs("rich", extra="cli"):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    hidden = not (console.is_terminal or always)
+    with Progress(*columns, console=console, transient=not always, disable=hidden) as display:
+        _displays.append(display)
+        try:
+            yield Bar(display, words, total)
+        finally:
+            _displays.remove(display)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Show a bar while kernels are compiled, in place of the line that says so; none where nobody looks."""
+    lock, stack = threading.Lock(), ExitStack()
+    current: list[Bar] = []
+
+    def listener(done: int, total: int) -> None:
+        with lock:  # those that compile beside this process tell, too
+            if not current:
+                current.append(stack.enter_context(bar("compiling kernels", total)))
+            current[0].reach(done)
+            if done >= total:
+                stack.close()
+                current.clear()
+
+    with stack, told(listener):
+        yield
