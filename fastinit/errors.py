@@ -6,9 +6,11 @@ import difflib
 import math
 import numbers
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
+from fastinit_kernels.memory import NoRoomError
 
 # What a message shows of a value, however large, deep or odd that is.
 _SHOWN = reprlib.Repr()
@@ -33,6 +35,22 @@ def unknown(argument: str, value: object, choices: Iterable[str]) -> ValueError:
     near = difflib.get_close_matches(str(value)[:80].lower(), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ValueError(f"argument '{argument}' must be one of {', '.join(names)}, got {shown(value)}{hint}")
+
+
+@contextmanager
+def fitting(argument: str, value: object) -> Iterator[None]:
+    """Name the argument that asks for more memory than there is; in the block nothing but its size does."""
+    try:
+        yield
+    except NoRoomError:
+        raise
+    except MemoryError as error:
+        words = str(error)
+        if words.startswith("argument "):  # of a part, which has a name of its own
+            raise
+        raise MemoryError(
+            f"argument '{argument}' must leave room in memory, got {shown(value)}: {words or 'there is none'}"
+        ) from error
 
 
 def plain_number(value: object) -> object:

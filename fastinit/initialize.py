@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .dtypes import DTYPES, check_dtype
-from .errors import shown
+from .errors import fitting, shown
 from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
 from .laws import Law, Tensor
 from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape, overlaps_itself
@@ -100,8 +100,10 @@ def init(
     law, axes = _resolve_law(resolved, whole, wiring, fan_in, fan_out)
     tensor = Tensor(whole, kind, check_seed(seed), check_name(name), axes)
     law.check(tensor)
-    target = _target(out, tuple(length for _, length in part), DTYPES[kind])
-    law.fill(tensor, part, target)
+    sizes = tuple(length for _, length in part)
+    with fitting("out" if out is not None else "shape" if region is None else "region", sizes):
+        target = _target(out, sizes, DTYPES[kind])
+        law.fill(tensor, part, target)
     return target if out is None else out
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from fastinit_kernels.forks import whole
 from numpy.typing import NDArray
 
+from .errors import fitting
 from .initialize import init
 from .laws import Constant, Law, Normal, Recipe, Sampled
 from .network import Network
@@ -34,12 +35,20 @@ def measure(network: Network) -> ProbeResult:
 
 def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
     """Measure networks that differ in nothing but their depth: all on the way of one forward pass."""
+    network = max(networks, key=lambda n: n.depth)
+    # Matrices of activations and those of weights: the larger axis is to blame.
+    name, value = ("batch", network.batch) if network.batch > max(network.widths) else ("widths", network.widths)
+    with fitting(name, value):
+        return _measure_depths(network, networks)
+
+
+def _measure_depths(network: Network, networks: Sequence[Network]) -> list[ProbeResult]:
+    """Measure the deepest network, and the others on the way."""
     with whole:
         from fastinit_kernels.bins import edges
         from fastinit_kernels.probe import Layer, no_gradients, run
 
     start = time.perf_counter()
-    network = max(networks, key=lambda n: n.depth)
     phi, ranges, tensors = network.activation, network.ranges(), _Tensors(network)
     saturation, widths = phi.saturation or (np.nan, np.nan), network.widths
     layers = [

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from fastinit_kernels.forks import whole
+from fastinit_kernels.memory import has_room_for_threads
 
 from .activations import is_function
 from .errors import check_string, shown, unknown
@@ -245,7 +246,7 @@ def _run(jobs: list[Job], executor: Executor | None, outcome: _Outcome) -> None:
         import numba
     threads = numba.get_num_threads()
     small = [job for job in jobs if not job.large]
-    if threads > 1 and len(small) >= threads:
+    if threads > 1 and len(small) >= threads and has_room_for_threads(threads):
         jobs = [job for job in jobs if job.large]
         with ThreadPoolExecutor(threads, "fastinit-sweep") as pool:
             _submit(small, pool, outcome)

@@ -6,8 +6,8 @@ contraction. The order of evaluation is what the source says.
 Threads. Every parallel kernel is a `Tiled`: one tile function in a loop that takes the next tile from an atomic
 counter, so that a slow core does not hold the rest up. The loop is compiled once; it runs alone, or on each of
 Numba's threads. The tile number alone decides what a tile writes, so both give the same bytes, and `Tiled` may run
-the loop alone whenever threads would be unsafe: in a forked child (OpenMP kills it), or while another Python thread
-is inside Numba's workqueue layer (which aborts the process).
+the loop alone whenever threads would be unsafe: in a forked child (OpenMP kills it), while another Python thread is
+inside Numba's workqueue layer (which aborts the process), or without room for their stacks (OpenMP exits).
 """
 
 import os
@@ -28,6 +28,7 @@ from numba.np.ufunc import parallel as numba_threads
 
 from .cache import Store
 from .intrinsics import borrowed, call_at, flush_subnormals, next_tile, restore, use_widest_vectors
+from .memory import check_room_to_compile, has_room_for_threads
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -123,6 +124,7 @@ def kernel(name: str | None, *, parallel: bool = False) -> Callable[[F], F]:
         compile_now = dispatcher.compile
 
         def compile_whole(signature: Any) -> Any:
+            check_room_to_compile()
             with _interrupts_held():
                 return compile_now(signature)
 
@@ -238,7 +240,8 @@ class _Pool:
         self.lost = lost
 
     def enter(self) -> bool:
-        if self.lost or numba.config.NUMBA_NUM_THREADS == 1:
+        threads = numba.config.NUMBA_NUM_THREADS
+        if self.lost or threads == 1 or not has_room_for_threads(threads):
             return False
         self._held.lock = not _thread_safe_layer()
         return not self._held.lock or self._lock.acquire(blocking=False)

@@ -57,6 +57,8 @@ def _context() -> multiprocessing.context.ForkServerContext:
     """Processes forked from one that has done no more than load the kernels."""
     # It starts with this process's environment: a pool of BLAS's would be threads, too.
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": str(os.cpu_count())}
+    # Numba's locks have names in these processes, which a killed one cannot take back.
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
     here = str(Path(__file__).resolve().parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     subprocess.run([sys.executable, "-c", "from faults import work; work.warm()"], check=True)  # compiles what is new

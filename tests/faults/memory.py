@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -18,20 +19,27 @@ NO_MEMORY = 12
 
 
 def limit(room: int) -> None:
-    """Allow so many more bytes of address space, the system's own accounting, to this process."""
+    """Allow this process so many more bytes of address space."""
     sizes = Path("/proc/self/status").read_text()
     now = int(sizes.partition("VmSize:")[2].split()[0]) << 10
     resource.setrlimit(resource.RLIMIT_AS, (now + room, now + room))
 
 
-def _limited(room: int, function: Callable[[], None]) -> None:
+def limited(room: int, function: Callable[[], None]) -> None:
+    """Run that within the room; a MemoryError that says what asks for it is an exit code of its own."""
     limit(room)
     try:
         function()
     except (MemoryError, fi.SweepError) as error:
-        words = str(error.__cause__ if isinstance(error, fi.SweepError) else error)
-        print(words)
-        sys.exit(NO_MEMORY if "argument '" in words or "compile" in words else 1)
+        cause = error if isinstance(error, MemoryError) else error.__cause__
+        if not _clear(cause):
+            raise
+        sys.exit(NO_MEMORY)
+
+
+def _clear(error: BaseException | None) -> bool:
+    words = str(error)
+    return isinstance(error, MemoryError) and ("argument '" in words or "ulimit" in words)
 
 
 def small(least: int, most: int, make: Callable[[Trial], Callable[[], None]]) -> Callable[[Trial], None]:
@@ -39,12 +47,13 @@ def small(least: int, most: int, make: Callable[[Trial], Callable[[], None]]) ->
 
     def trial(t: Trial) -> None:
         room = int(2 ** t.random.uniform(least, most))
-        t.fork(_limited, room, make(t)).ended({0, NO_MEMORY})
+        t.fork(limited, room, make(t)).ended({0, NO_MEMORY})
 
     return trial
 
 
 def fill(t: Trial) -> Callable[[], None]:
+    """A tensor of any size."""
     size = int(2 ** t.random.uniform(20, 34))
     law, dtype = t.random.choice(work.DRAWS).split()
 
@@ -56,37 +65,37 @@ def fill(t: Trial) -> Callable[[], None]:
 
 
 def probe(t: Trial) -> Callable[[], None]:
-    sizes = {
+    """A network of any size."""
+    words: dict[str, Any] = {
         "depth": t.random.randrange(1, 20),
         "width": t.random.randrange(8, 3000),
         "batch": t.random.randrange(2, 9000),
+        "backward": t.random.random() < 0.5,
     }
-    backward = t.random.random() < 0.5
-    return lambda: (fi.probe(**sizes, backward=backward), work.draw())[0]
-
-
-def sweep(t: Trial) -> Callable[[], None]:
-    """Points of many sizes: those that fit are done, and right."""
-    path, seed = t.folder / "sweep.jsonl", t.random.randrange(1000)
 
     def run() -> None:
-        swept = fi.sweep(
-            store=path, on_error="skip", depth=1, width=[4, 30000], batch=[3, 20000], bins=300, seed=[seed]
-        )
-        for error in swept.errors.values():
-            if not isinstance(error, MemoryError):
-                raise error
-        (point, result), *_ = swept
-        if point["width"] == 4 and point["batch"] == 3:
-            require_equal(result, fi.probe(**point))
+        fi.probe(**words)
+        work.draw()
 
     return run
 
 
-def require_equal(first: Any, second: Any) -> None:
-    """Two probes found the same."""
-    if check.figures(first) != check.figures(second):
-        raise AssertionError("figures differ")
+def sweep(t: Trial) -> Callable[[], None]:
+    """Points of many sizes: the smallest is done, and right."""
+    path, seed = t.folder / "sweep.jsonl", t.random.randrange(1000)
+    grid: dict[str, Any] = {"depth": 1, "width": [4, 30_000], "batch": [3, 20_000], "bins": 100, "seed": [seed]}
+
+    def run() -> None:
+        swept = fi.sweep(store=path, on_error="skip", **grid)
+        for error in swept.errors.values():
+            if not _clear(error):
+                raise error
+        if swept.results[0] is None:
+            raise swept.errors[0]
+        if check.figures(swept.results[0]) != check.figures(fi.probe(**swept.points[0])):
+            raise AssertionError("figures differ")
+
+    return run
 
 
 def compile_anew(t: Trial) -> Callable[[], None]:
@@ -95,10 +104,28 @@ def compile_anew(t: Trial) -> Callable[[], None]:
     return lambda: work.compile_small(folder)
 
 
+FIRST = """
+import sys
+import fastinit_kernels.fill, fastinit_kernels.probe
+from faults import memory
+import fastinit as fi
+calls = (lambda: fi.normal(100, seed=1), lambda: fi.uniform(1_000_000, seed=1), lambda: fi.probe(depth=2, width=8, batch=4),
+         lambda: fi.sweep(depth=[1, 2], width=8, batch=4, seed=range(8)), lambda: fi.probe(depth=3, width=500, batch=999))
+memory.limited(int(sys.argv[1]), calls[int(sys.argv[2])])
+"""
+
+
+def first_call(t: Trial) -> None:
+    """The first call of a process finds little room: nothing is loaded yet, no threads are started."""
+    words = ["-c", FIRST.strip(), str(int(2 ** t.random.uniform(22, 31))), str(t.number % 5)]
+    t.fork(os.execv, sys.executable, [sys.executable, *words]).ended({0, NO_MEMORY})
+
+
 HOLDS = "right bytes, or a MemoryError that names the argument; no abort"
 FAULTS = (
     Fault("Little memory: a fill", "`RLIMIT_AS`, 1 MiB to 4 GiB of room", HOLDS, 6, 150, small(20, 32, fill)),
     Fault("Little memory: a probe", "`RLIMIT_AS`, 1 MiB to 1 GiB of room", HOLDS, 6, 100, small(20, 30, probe)),
     Fault("Little memory: a sweep", "`RLIMIT_AS`, 1 MiB to 1 GiB of room", "points that fit are done; each other is a MemoryError", 4, 60, small(20, 30, sweep)),
-    Fault("Little memory: the first compile", "`RLIMIT_AS`, 1 MiB to 1 GiB of room", "right values, or a MemoryError", 6, 80, small(20, 30, compile_anew)),
+    Fault("Little memory: the first compile", "`RLIMIT_AS`, 1 MiB to 1 GiB of room", HOLDS, 6, 80, small(20, 30, compile_anew)),
+    Fault("Little memory: the first call of a process", "`RLIMIT_AS`, 4 MiB to 2 GiB of room", HOLDS, 5, 100, first_call),
 )  # fmt: skip

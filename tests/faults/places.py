@@ -31,12 +31,12 @@ def trial_of(prepare: Callable[[Trial, Path], None], home: str | None, warned: b
             public = temporary / "home"
             public.mkdir()
             prepare(t, public)
-            before = _state(public)
+            before, prepared = _state(public), {*public.rglob("*")}
             t.fork(_as_nobody, home and home.format(public), temporary, warned).ended()
             require(_state(public).items() >= before.items(), "files of others have changed")
             t.fork(_as_nobody, home and home.format(public), temporary, warned).ended()
-            own = [path for path in temporary.rglob("*") if path.stat().st_uid == NOBODY]
-            require(not any(path.stat().st_mode & 0o022 for path in own), "others can write to the cache")
+            made = {*temporary.rglob("*")} - {public, *prepared}
+            require(not any(path.stat().st_mode & 0o022 for path in made), f"others can write there: {made}")
         finally:
             shutil.rmtree(temporary)
 
