@@ -146,6 +146,9 @@ class Job:
         """Run on one thread, unless the network is large: the executor has other jobs for the other cores."""
         with whole:
             import numba
+            from fastinit_kernels.jit import available_threads
+        if not has_room_for_threads(available_threads()):  # to ask Numba is to start them
+            return self.run()
         threads = numba.get_num_threads()
         numba.set_num_threads(threads if self.large else 1)
         try:
@@ -243,8 +246,8 @@ def _run(jobs: list[Job], executor: Executor | None, outcome: _Outcome) -> None:
         _submit(jobs, executor, outcome)
         return
     with whole:
-        import numba
-    threads = numba.get_num_threads()
+        from fastinit_kernels.jit import available_threads
+    threads = available_threads()
     small = [job for job in jobs if not job.large]
     if threads > 1 and len(small) >= threads and has_room_for_threads(threads):
         jobs = [job for job in jobs if job.large]

@@ -11,8 +11,8 @@ from faults import check, work
 from faults.trial import Fault, Trial, require
 
 SIGNALS = {
-    "kill -9": (signal.SIGKILL, {0, -signal.SIGKILL}),
-    "Ctrl-C": (signal.SIGINT, {0, 1, 130, -signal.SIGINT}),
+    "kill -9": (signal.SIGKILL, {0}),
+    "Ctrl-C": (signal.SIGINT, {0, 1, 130}),
     "SIGTERM": (signal.SIGTERM, {0, 143}),
 }
 
@@ -22,13 +22,11 @@ def _end(t: Trial, name: str, seconds: float, function: Callable[..., None], *ar
     number, codes = SIGNALS[name]
     child = t.fork(function, *arguments)
     t.moment(seconds)
-    # Before it is ready a process answers as Python does: what has not begun has nothing to lose.
-    before = {1, -number} if not t.number % 2 or number != signal.SIGKILL else set()
     child.send(number)
-    code = child.ended(codes | before)
+    code = child.ended(codes | {-number})  # what has not begun has no answer yet, and nothing to lose
     if code == 1:
         require("KeyboardInterrupt" in child.said, f"failed: {child.said}")
-    return code == -number
+    return number == signal.SIGKILL and code == -number
 
 
 def sweeps(name: str) -> Callable[[Trial], None]:

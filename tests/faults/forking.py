@@ -110,7 +110,7 @@ def _sweep_in_pool(path: Path, finished: Path, on_error: str, after: float) -> N
 
 FAULTS = (
     *(
-        Fault(f"Forks while two threads are in {busy}", "three, at random moments", "each child computes the same bytes", 2, 25, trial_of(busy))
+        Fault(f"Forks while two threads are in {busy}", "three, at random moments", "each child computes the same bytes", 2, 20, trial_of(busy))
         for busy in BUSY
     ),
     *(
