@@ -38,8 +38,8 @@ def check_room_to_compile() -> None:
     """Raise unless a kernel can be loaded or compiled."""
     if not has_room(_COMPILING):
         raise NoRoomError(
-            f"to load or compile a kernel, {_COMPILING >> 20} MiB of address space must be free: raise the limit on this "
-            "process's (ulimit -v)"
+            f"to load or compile a kernel, {_COMPILING >> 20} MiB of address space must be free: raise this process's "
+            "limit (ulimit -v)"
         )
 
 

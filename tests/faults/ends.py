@@ -32,8 +32,9 @@ def _end(t: Trial, name: str, seconds: float, function: Callable[..., None], *ar
 def sweeps(name: str) -> Callable[[Trial], None]:
     def trial(t: Trial) -> None:
         path, finished = t.folder / "sweep.jsonl", t.outside / "finished"
+        seconds = _usual(work.sweep, t)
         for _ in range(3):
-            _end(t, name, _usual(work.sweep, t), work.sweep, path, finished)
+            _end(t, name, seconds, work.sweep, path, finished)
         check.store(path, work.told(finished))
         check.alone(t.folder, ["sweep.jsonl"])
 
@@ -55,20 +56,16 @@ def files(name: str, function: Callable[..., None], suffix: str) -> Callable[[Tr
 
 def caches(name: str) -> Callable[[Trial], None]:
     def trial(t: Trial) -> None:
-        killed = sum(_end(t, name, _usual(work.compile_small, t), work.compile_small, t.folder) for _ in range(2))
+        seconds = _usual(work.compile_small, t)
+        killed = sum(_end(t, name, seconds, work.compile_small, t.folder) for _ in range(2))
         check.compiled(t.folder, t.fork, killed)
 
     return trial
 
 
-_seconds: dict[Callable[..., None], float] = {}
-
-
 def _usual(function: Callable[..., None], t: Trial) -> float:
-    """How long that takes undisturbed."""
-    if function not in _seconds:
-        _seconds[function] = t.undisturbed(function, t.outside / f"undisturbed{_SUFFIX.get(function, '')}")
-    return _seconds[function]
+    """How long that takes undisturbed, and what it leaves."""
+    return t.undisturbed(function, t.outside / f"undisturbed{_SUFFIX.get(function, '')}")
 
 
 def save_often(path: Path) -> None:
@@ -91,10 +88,10 @@ def _contents(function: Callable[..., None], t: Trial) -> tuple[bytes, ...]:
 
 
 WHAT = (
-    ("a sweep with a store", sweeps, "every finished point is in the store, which opens and goes on", 3, 50),
-    ("`fastinit init`", lambda name: files(name, work.init, ".npy"), "the old file, none, or the whole new one", 4, 60),
-    ("`save` of a result", lambda name: files(name, save_often, ".json"), "an old file or a whole new one", 4, 60),
-    ("the first compile", caches, "kept kernels are whole, and serve", 2, 30),
+    ("a sweep with a store", sweeps, "every finished point is in the store, which opens and goes on", 3, 30),
+    ("`fastinit init`", lambda name: files(name, work.init, ".npy"), "the old file, none, or the whole new one", 4, 40),
+    ("`save` of a result", lambda name: files(name, save_often, ".json"), "an old file or a whole new one", 4, 40),
+    ("the first compile", caches, "kept kernels are whole, and serve", 2, 20),
 )
 
 FAULTS = tuple(

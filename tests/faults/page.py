@@ -12,32 +12,34 @@ import fastinit as fi
 
 def page(rows: Sequence[Row], seed: int, seconds: float) -> str:
     """The whole page."""
-    tried, survived = sum(row.tried for row in rows), sum(row.survived for row in rows)
+    counts = {name: sum(getattr(row, name) for row in rows) for name in ("tried", "survived")}
     table = [["fault", "how", "what must hold", "tried", "survived"], ["---", "---", "---", "--:", "--:"]]
     table += [
         [row.fault.name, row.fault.what, row.fault.holds, str(row.tried or "-"), row.missing or str(row.survived)]
         for row in rows
     ]
     lines = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
-    return f"{_INTRODUCTION.format(tried=tried, survived=survived)}\n{lines}\n{_END.format(seed=seed, minutes=seconds / 60, version=fi.__version__, date=datetime.now(UTC).date())}"
+    end = _END.format(seed=seed, minutes=seconds / 60, version=fi.__version__, date=datetime.now(UTC).date())
+    return f"{_INTRODUCTION.format(faults=len(rows), **counts)}\n{lines}\n{end}"
 
 
 _INTRODUCTION = """\
 # What it survives
 
-{tried} faults tried, {survived} survived. Each is real: a process that is killed, a file system that is full, a limit of the
-system's. Afterwards the data are looked at: stores are opened and each point compared with a fresh computation, files
-are whole or absent, draws have the contract's golden bytes; no process may abort, hang, or end by SIGSEGV or SIGBUS.
+{faults} faults, {tried} tries, {survived} survived. Each is real: a process that is killed, a file system that is full,
+a limit of the system's. Afterwards the data are looked at: stores are opened and each point compared with a fresh
+computation, files are whole or absent, draws have the contract's golden bytes; no process may abort, hang, or end by
+SIGSEGV or SIGBUS.
 """
 
 _END = """
-`python tests/faults/run.py --lane full --write` writes this page; the lane `short` runs in CI. Moments are random, from a
-fixed seed ({seed}). {minutes:.0f} minutes, fastinit {version}, {date}.
+`python tests/faults/run.py --lane full --write` writes this page; the lane `short` runs in CI. Moments are random, from
+a fixed seed ({seed}). {minutes:.0f} minutes, fastinit {version}, {date}.
 
 **Not promised.** A process that is killed outright may leave one hidden file, `.fastinit-*.tmp` beside what it was
-writing, or `*.tmp` in the cache (removed there after an hour). Files are brought to the disk before they are renamed, the
-lines of a store are not: a power cut, unlike a kill, may take the last ones. Where there is no `flock`, two writers may
-leave a blank line. A device, a pipe, or a file that cannot be replaced is written in place, so that a part may stand
-there. Damage that an attacker makes to fit a store's hashes is not told from a result. Below some megabytes of free
-address space Python itself, or a library, may fail.
+writing, or `*.tmp` in the cache (removed there after an hour). Files are brought to the disk before they are renamed,
+the lines of a store are not: a power cut, unlike a kill, may take the last ones. Where there is no `flock`, two writers
+may leave a blank line. A device, a pipe, or a file that cannot be replaced is written in place, so that a part may
+stand there. Damage that an attacker makes to fit a store's hashes is not told from a result. Below some megabytes of
+free address space Python itself, or a library, may fail.
 """

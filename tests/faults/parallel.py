@@ -69,7 +69,7 @@ FAULTS = tuple(
         "2 to 64 threads of Numba's; every other time before they have started",
         "golden bytes, equal figures",
         1,
-        8,
+        6,
         trial_of(layer),
         lambda layer=layer: missing(layer),  # type: ignore[misc]
     )

@@ -1,5 +1,7 @@
 """Caches in odd places: no home, no name, folders of others, of everybody, read-only."""
 
+# ruff: noqa: E501 (a row is a line)
+
 from __future__ import annotations
 
 import os
@@ -94,10 +96,10 @@ def _cache(owner: int, mode: int, owned_home: bool = True) -> Callable[[Trial, P
 KEPT = "right values; nothing of others is executed or changed; one warning"
 SAME = "right values, no warning; kernels are kept in a private folder"
 FAULTS = (
-    Fault("No HOME and a uid without a passwd entry", "umask 0", SAME, 1, 10, trial_of(_nothing, None, False), needs_root),
-    Fault("HOME that belongs to somebody else", "umask 0", SAME, 1, 10, trial_of(lambda t, home: None, "{}", False), needs_root),
-    Fault("A cache folder of another user", "with kernels in it", KEPT, 1, 10, trial_of(_cache(NOBODY + 1, 0o755), "{}", True), needs_root),
-    Fault("A cache folder that all may write to", "with kernels in it", KEPT, 1, 10, trial_of(_cache(NOBODY, 0o777), "{}", True), needs_root),
-    Fault("A read-only cache of root's", "complete", "right values", 1, 10, trial_of(_cache(0, 0o555), "{}", False), needs_root),
-    Fault("A cache folder without the right to write", "complete", "right values", 1, 10, trial_of(_cache(NOBODY, 0o555), "{}", False), needs_root),
+    Fault("No HOME and a uid without a passwd entry", "umask 0", SAME, 1, 6, trial_of(_nothing, None, False), needs_root),
+    Fault("HOME that belongs to somebody else", "umask 0", SAME, 1, 6, trial_of(lambda t, home: None, "{}", False), needs_root),
+    Fault("A cache folder of another user", "with kernels in it", KEPT, 1, 6, trial_of(_cache(NOBODY + 1, 0o755), "{}", True), needs_root),
+    Fault("A cache folder that all may write to", "with kernels in it", KEPT, 1, 6, trial_of(_cache(NOBODY, 0o777), "{}", True), needs_root),
+    Fault("A read-only cache of root's", "complete", "right values", 1, 6, trial_of(_cache(0, 0o555), "{}", False), needs_root),
+    Fault("A cache folder without the right to write", "complete", "right values", 1, 6, trial_of(_cache(NOBODY, 0o555), "{}", False), needs_root),
 )  # fmt: skip

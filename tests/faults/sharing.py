@@ -1,5 +1,7 @@
 """Several processes at one file or folder, some of which are killed."""
 
+# ruff: noqa: E501 (a row is a line)
+
 from __future__ import annotations
 
 import multiprocessing
@@ -74,9 +76,9 @@ def _save(path: Path) -> None:
 
 RIGHT = "every point is there, once or as often as computed, and right"
 FAULTS = (
-    Fault("Two writers on one fresh store", "at once; every other time one is killed", RIGHT, 3, 40, partial(stores, writers=2)),
-    Fault("Four writers on one fresh store", "at once; every other time one is killed", RIGHT, 2, 30, partial(stores, writers=4)),
-    Fault("Two processes compile into one empty cache", "at once", "right values; kept kernels are whole", 2, 30, caches),
+    Fault("Two writers on one fresh store", "at once; every other time one is killed", RIGHT, 3, 30, partial(stores, writers=2)),
+    Fault("Four writers on one fresh store", "at once; every other time one is killed", RIGHT, 2, 20, partial(stores, writers=4)),
+    Fault("Two processes compile into one empty cache", "at once", "right values; kept kernels are whole", 2, 20, caches),
     Fault("The cache is removed while it is filled", "at a random moment", "right values; kept kernels are whole", 2, 20, removed),
     Fault("Four processes save at one path", "again and again, with a reader", "the file is whole whenever it is read", 2, 20, saves),
 )  # fmt: skip

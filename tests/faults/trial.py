@@ -18,6 +18,9 @@ from typing import Any
 # Seconds after which a process hangs: none of them has work for more than a few, compiling apart.
 PATIENCE = 100
 
+# Held back until a child can say what became of it.
+_ENDING = {signal.SIGINT, signal.SIGTERM}
+
 
 class Lost(Exception):  # noqa: N818 (no error of a program: what the trial has found)
     """What must hold does not."""
@@ -82,9 +85,11 @@ class Trial:
         log = self.folder.with_name(f"{self.folder.name}.{len(self.children)}.log")
         log.touch()
         sys.stdout.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         pid = os.fork()
         if pid == 0:
             self._run(log, function, arguments)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         self.children.append(Child(pid, log))
         return self.children[-1]
 
@@ -97,6 +102,7 @@ class Trial:
             faulthandler.enable(sys.__stderr__)
             faulthandler.register(signal.SIGUSR2, sys.__stderr__)
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             function(*arguments)
             code = 0
         except SystemExit as leaving:

@@ -18,6 +18,7 @@ from fastinit_kernels import cache as kernels
 from fastinit_kernels.jit import kernel
 
 import fastinit as fi
+from fastinit import commands
 from fastinit.cli import main
 from fastinit.store import Store
 
@@ -27,7 +28,7 @@ POINTS = 24
 SWEEP: dict[str, Any] = {**GRID, "seed": range(POINTS)}
 
 DRAWS = ("normal float32", "uniform bfloat16", "truncated_normal float32")
-SHAPE = (1500, 1500)
+SHAPE = (3000, 2000)
 KERNELS = 4
 
 
@@ -79,9 +80,7 @@ def told(finished: Path) -> list[int]:
 
 def init(path: Path) -> None:
     """Run `fastinit init`, as the command does, in several blocks."""
-    from fastinit import commands
-
-    commands._BLOCK = 1 << 19
+    commands._BLOCK = 1 << 18
     sys.argv = ["fastinit", *init_words(path)]
     main()
 
