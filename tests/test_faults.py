@@ -182,7 +182,7 @@ def test_the_table_has_a_row_a_fault():
 
 
 def test_the_page_says_what_was_lost_and_what_was_not_tried():
-    rows = [Row(FAULTS[0], tried=50, lost=["a", "b"]), Row(FAULTS[1], missing="needs root"), Row(FAULTS[2], tried=3)]
+    rows = [Row(FAULTS[0], tried=50, lost=["a", "b"]), Row(FAULTS[-1], missing="needs root"), Row(FAULTS[-2], tried=3)]
     text = page(rows, seed=0, seconds=61.0)
     assert "53 tries, 51 survived" in text
     assert [line.split(" | ")[-2:] for line in text.splitlines() if line.startswith("| ")][2:] == [
@@ -190,6 +190,14 @@ def test_the_page_says_what_was_lost_and_what_was_not_tried():
         ["-", "needs root |"],
         ["3", "3 |"],
     ]
+
+
+def test_faults_that_differ_in_their_names_share_a_line():
+    lines = page([Row(fault, tried=2, lost=["a"]) for fault in FAULTS[:3]], seed=0, seconds=61.0).splitlines()
+    assert "3 faults, 6 tries, 3 survived" in lines[2]
+    (row,) = [line for line in lines if line.startswith("| kill")]
+    assert row.startswith("| kill -9, Ctrl-C, SIGTERM: a sweep with a store | at a random moment |")
+    assert row.endswith("| 6 | 3 |")
 
 
 def test_the_command():

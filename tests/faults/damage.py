@@ -171,6 +171,6 @@ FAULTS = (
     Fault("Bits of a store flipped", "one to five", KEPT, 4, 50, flips),
     Fault("Foreign lines in a store", "blank, junk, nested 200,000 deep, …", "all points are kept", 4, 40, foreign),
     Fault("Lines of a store that lie", "another point's result, number, seed", KEPT, 4, 40, lies),
-    Fault("Headers of a store that lie", "eight kinds", "refused by name and left as it is", 8, 24, headers),
+    Fault("Headers of a store that lie", "eight kinds", "refused by name and left as it is, or skipped as a line", 8, 24, headers),
     Fault("Files of compiled kernels damaged", "cut, flipped, empty, exchanged", "compiled again; right values", 3, 30, kernels),
 )  # fmt: skip

@@ -96,6 +96,6 @@ WHAT = (
 
 FAULTS = tuple(
     Fault(f"{name}: {what}", "at a random moment", holds, short, full, make(name))
-    for name in SIGNALS
     for what, make, holds, short, full in WHAT
+    for name in SIGNALS
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
+from os.path import commonprefix
 
 from faults.lane import Row
 
@@ -12,15 +14,39 @@ import fastinit as fi
 
 def page(rows: Sequence[Row], seed: int, seconds: float) -> str:
     """The whole page."""
-    counts = {name: sum(getattr(row, name) for row in rows) for name in ("tried", "survived")}
+    tried = [row for row in rows if row.tried]
+    counts = {"tried": sum(row.tried for row in tried), "survived": sum(row.survived for row in tried)}
     table = [["fault", "how", "what must hold", "tried", "survived"], ["---", "---", "---", "--:", "--:"]]
     table += [
-        [row.fault.name, row.fault.what, row.fault.holds, str(row.tried or "-"), row.missing or str(row.survived)]
-        for row in rows
+        _cells(list(group)) for _, group in groupby(rows, lambda row: (row.fault.what, row.fault.holds, row.missing))
     ]
     lines = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
     end = _END.format(seed=seed, minutes=seconds / 60, version=fi.__version__, date=datetime.now(UTC).date())
-    return f"{_INTRODUCTION.format(faults=len(rows), **counts)}\n{lines}\n{end}"
+    return f"{_INTRODUCTION.format(faults=len(tried), **counts)}\n{lines}\n{end}"
+
+
+def _cells(rows: Sequence[Row]) -> list[str]:
+    """A line of the table, for faults that differ in their names only."""
+    fault, missing = rows[0].fault, rows[0].missing
+    numbers = [str(sum(row.tried for row in rows)), str(sum(row.survived for row in rows))]
+    return [
+        _together([row.fault.name for row in rows]),
+        fault.what,
+        fault.holds,
+        *(["-", missing] if missing else numbers),
+    ]
+
+
+def _together(names: Sequence[str]) -> str:
+    """Names in one, with what they begin or end with alike said once."""
+    if len(names) == 1:
+        return names[0]
+    start = commonprefix(names).rpartition(" ")
+    end = commonprefix([name[::-1] for name in names])[::-1].partition(" ")
+    before, after = ("".join(start[:2]), "") if len(start[0]) > len(end[2]) else ("", "".join(end[1:]))
+    middles = [name[len(before) : len(name) - len(after)] for name in names]
+    colon = ":" if middles[0].endswith(":") else ""
+    return f"{before}{', '.join(middle.rstrip(':') for middle in middles)}{colon}{after}"
 
 
 _INTRODUCTION = """\
