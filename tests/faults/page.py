@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import groupby
-from os.path import commonprefix
+from itertools import groupby, takewhile
 
 from faults.lane import Row
 
@@ -41,12 +40,18 @@ def _together(names: Sequence[str]) -> str:
     """Names in one, with what they begin or end with alike said once."""
     if len(names) == 1:
         return names[0]
-    start = commonprefix(names).rpartition(" ")
-    end = commonprefix([name[::-1] for name in names])[::-1].partition(" ")
-    before, after = ("".join(start[:2]), "") if len(start[0]) > len(end[2]) else ("", "".join(end[1:]))
-    middles = [name[len(before) : len(name) - len(after)] for name in names]
-    colon = ":" if middles[0].endswith(":") else ""
-    return f"{before}{', '.join(middle.rstrip(':') for middle in middles)}{colon}{after}"
+    words = [name.split() for name in names]
+    first, last = _alike(words), _alike([row[::-1] for row in words])
+    first, last = (first, 0) if first > last else (0, last)
+    parts = [" ".join(row[first : len(row) - last]) for row in words]
+    colon = ":" if parts[0].endswith(":") else ""
+    middle = ", ".join(part.rstrip(":") for part in parts) + colon
+    return " ".join([*words[0][:first], middle, *words[0][len(words[0]) - last :]])
+
+
+def _alike(rows: Sequence[Sequence[str]]) -> int:
+    """How many words all begin with."""
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False)))
 
 
 _INTRODUCTION = """\
