@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from fastinit_kernels.machine.forks import whole
+from fastinit_kernels.machine.memory import NoRoomError
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -99,14 +100,19 @@ def nearest(value: object, names: Iterable[str]) -> str:
 
 
 @contextmanager
-def room(argument: str, needed: int) -> Iterator[None]:
-    """Name the argument that asks for so many bytes where the machine does not have them."""
+def fitting(argument: str, value: object) -> Iterator[None]:
+    """Name the argument that asks for more memory than there is; in the block nothing but its size does."""
     try:
         yield
-    except MemoryError:
+    except NoRoomError:
+        raise
+    except MemoryError as error:
+        words = str(error)
+        if words.startswith("argument "):  # of a part, which has a name of its own
+            raise
         raise MemoryError(
-            f"argument '{argument}' must ask for no more than this machine's memory, got {needed:.3g} bytes"
-        ) from None
+            f"argument '{argument}' must leave room in memory, got {shown(value)}: {words or 'there is none'}"
+        ) from error
 
 
 def attribute(value: object, name: str) -> Any:

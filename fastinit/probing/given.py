@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..theory.limits import MOST_LAYERS
 from ..weights.dtypes import DTYPES
-from ..words import check_finite, check_integer, entries, plain_array, plain_string, room, shown
+from ..words import check_finite, check_integer, entries, fitting, plain_array, plain_string, shown
 from .arguments import check_fits
 
 Array = NDArray[Any]
@@ -71,7 +71,7 @@ def numbers(argument: str, value: Any, compute: Any) -> Array:
     x = plain_array(value)
     if x.dtype.kind not in "fiub" and x.dtype.name not in DTYPES:
         raise TypeError(f"argument '{argument}' must hold real numbers, got {shown(value)}")
-    with np.errstate(over="ignore", invalid="ignore"), room(argument, x.size * np.dtype(compute).itemsize):
+    with np.errstate(over="ignore", invalid="ignore"), fitting(argument, x.shape):
         return np.ascontiguousarray(x, dtype=compute)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from ..weights.initialize import init
 from ..weights.laws import Constant, Law, Normal, Recipe, Sampled
 from ..weights.schemes import Scheme
 from ..weights.streams import philox_words
-from ..words import room
+from ..words import fitting
 from .figures import FIGURES
 from .network import Network
 from .result import ProbeResult
@@ -37,12 +36,25 @@ def measure(network: Network) -> ProbeResult:
 
 def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
     """Measure networks that differ in nothing but their depth: all on the way of one forward pass."""
+    network = max(networks, key=lambda n: n.depth)
+    with fitting(*_largest(network)):
+        return _measure_depths(network, networks)
+
+
+def _largest(network: Network) -> tuple[str, Any]:
+    """Return the argument that asks for most memory: of the matrices' axes the larger one is to blame."""
+    if network.batch > max(network.widths):
+        return "batch", network.batch
+    return ("width", network.widths[0]) if len({*network.widths}) == 1 else ("widths", network.widths)
+
+
+def _measure_depths(network: Network, networks: Sequence[Network]) -> list[ProbeResult]:
+    """Measure the deepest network, and the others on the way."""
     with whole:
         from fastinit_kernels.probe.bins import edges
         from fastinit_kernels.probe.run import Layer, no_gradients, run
 
     start = time.perf_counter()
-    network = max(networks, key=lambda n: n.depth)
     phi, ranges, tensors = network.phi, network.ranges(), _Tensors(network)
     saturation, widths = phi.saturation or (np.nan, np.nan), network.widths
     layers = [
@@ -60,16 +72,14 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
         for layer, (law, skip) in enumerate(zip(network.laws, network.skips, strict=True))
     ]
     cotangent = tensors.drawn(_STANDARD, "cotangent")
-    dtype = np.dtype(network.compute_dtype)
-    with room(_widest(network), 2 * sum(widths) * dtype.itemsize):  # a batch goes through in blocks
-        forward, gradients = run(
-            phi.kernel,
-            layers,
-            tensors.inputs(),
-            bins=network.bins,
-            dtype=dtype.type,
-            cotangents={n.depth: cotangent for n in networks} if network.backward else {},
-        )
+    forward, gradients = run(
+        phi.kernel,
+        layers,
+        tensors.inputs(),
+        bins=network.bins,
+        dtype=np.dtype(network.compute_dtype).type,
+        cotangents={n.depth: cotangent for n in networks} if network.backward else {},
+    )
     forward["bin_edges"] = edges(tuple(ranges), network.bins, network.compute_dtype)
     # Counts leave the kernels as float64 sums.
     counts = {name for name, figure in FIGURES.items() if figure.counts}
@@ -80,11 +90,6 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
         figures = {name: value[: n.depth] for name, value in forward.items()}
         results.append(_result(n, figures | (gradients.get(n.depth) or no_gradients(n.depth)), input_q, seconds))
     return results
-
-
-def _widest(network: Network) -> str:
-    """Return the argument that gives the layers' sizes."""
-    return "width" if len({*network.widths}) == 1 else "widths"
 
 
 def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: float) -> ProbeResult:
@@ -129,9 +134,11 @@ class _Tensors:
         scheme = network.weights[layer]
         assert isinstance(scheme, Scheme)
         shape = network.shape(layer)
-        with room(_widest(network), math.prod(shape) * np.dtype(network.compute_dtype).itemsize):
+        try:
             weights = init(scheme, shape, seed=network.seed, name=name, dtype=network.dtype)
-            return self.source(array=np.ascontiguousarray(weights, dtype=network.compute_dtype))
+        except MemoryError as error:
+            raise MemoryError from error  # a shape is no argument of a probe
+        return self.source(array=np.ascontiguousarray(weights, dtype=network.compute_dtype))
 
     def bias(self, layer: int) -> Source | None:
         network = self.network

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from fastinit_kernels.machine.forks import whole
+from fastinit_kernels.machine.memory import has_room_for_threads
 
 from ..activations import is_function, label
 from ..showing.progress import bar
@@ -150,6 +151,9 @@ class Job:
         """Run on one thread, unless the network is large: the executor has other jobs for the other cores."""
         with whole:
             import numba
+            from fastinit_kernels.machine.threads import available_threads
+        if not has_room_for_threads(available_threads()):  # to ask Numba is to start them
+            return self.run()
         threads = numba.get_num_threads()
         numba.set_num_threads(threads if self.large else 1)
         try:
@@ -247,10 +251,10 @@ def _run(jobs: list[Job], executor: Executor | None, outcome: _Outcome) -> None:
         _submit(jobs, executor, outcome)
         return
     with whole:
-        import numba
-    threads = numba.get_num_threads()
+        from fastinit_kernels.machine.threads import available_threads
+    threads = available_threads()
     small = [job for job in jobs if not job.large]
-    if threads > 1 and len(small) >= threads:
+    if threads > 1 and len(small) >= threads and has_room_for_threads(threads):
         jobs = [job for job in jobs if job.large]
         with ThreadPoolExecutor(threads, "fastinit-sweep") as pool:
             _submit(small, pool, outcome)

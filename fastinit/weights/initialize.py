@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..words import printable, room, shown
+from ..words import fitting, printable, shown
 from .dtypes import DTYPES, check_dtype
 from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
 from .laws import Law, Tensor
@@ -100,8 +100,10 @@ def init(
     law, axes = _resolve_law(resolved, whole, wiring, fan_in, fan_out)
     tensor = Tensor(whole, kind, check_seed(seed), check_name(name), axes)
     law.check(tensor)
-    target = _target(out, tuple(length for _, length in part), DTYPES[kind])
-    law.fill(tensor, part, target)
+    sizes = tuple(length for _, length in part)
+    with fitting("out" if out is not None else "shape" if region is None else "region", sizes):
+        target = _target(out, sizes, DTYPES[kind])
+        law.fill(tensor, part, target)
     return target if out is None else out
 
 
@@ -272,8 +274,7 @@ def _target(out: object, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
     if out is None:
         if math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:
             raise ValueError(f"argument 'shape' must be that of an array below 2**63 bytes, got {shown(shape)}")
-        with room("shape", math.prod(shape) * dtype.itemsize):
-            return np.empty(shape, dtype)
+        return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"argument 'out' must be a NumPy array, got {printable(type(out).__name__)}")
     if isinstance(out, np.ma.MaskedArray):

@@ -22,6 +22,7 @@ from numba import types
 
 from .cache import Store, warn_once
 from .internals import HELPER_OPTIONS, keep_on_disk
+from .memory import check_room_to_compile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +48,7 @@ def compiled(function: F, *, parallel: bool = False) -> F:
     compile_now = dispatcher.compile
 
     def compile_whole(signature: Any) -> Any:
+        check_room_to_compile()
         with _interrupts_held():
             return compile_now(signature)
 

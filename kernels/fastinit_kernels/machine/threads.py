@@ -3,8 +3,8 @@
 The tiles are taken one after the other from an atomic counter, so that a slow core does not hold the rest up. The loop
 is compiled once for all kernels; it runs alone, or on each of Numba's threads. The tile number alone decides what a
 tile writes, so both give the same bytes, and `run_tiles` may run the loop alone whenever threads would be unsafe: in a
-forked child (OpenMP kills it), or while another Python thread is inside Numba's workqueue layer (which aborts the
-process).
+forked child (OpenMP kills it), while another Python thread is inside Numba's workqueue layer (which aborts the
+process), or without room for their stacks (OpenMP exits).
 """
 
 import os
@@ -17,6 +17,7 @@ import numpy as np
 from .ahead import prepare
 from .internals import threads_are_known, threads_are_started
 from .jit import Kernel, inline, kernel, place_of
+from .memory import has_room_for_threads
 from .modes import flush_subnormals, restore
 from .pointers import call_at, next_of
 
@@ -117,7 +118,8 @@ class _Pool:
         self.lost = lost
 
     def enter(self) -> bool:
-        if self.lost or numba.config.NUMBA_NUM_THREADS == 1:
+        threads = numba.config.NUMBA_NUM_THREADS
+        if self.lost or threads == 1 or not has_room_for_threads(threads):
             return False
         self._held.lock = not _thread_safe_layer()
         return not self._held.lock or self._lock.acquire(blocking=False)
