@@ -86,13 +86,13 @@ def caches(t: Trial) -> None:
         kept = len(list(folder.rglob("*.bin")))
         left = [path for path in folder.rglob("*.tmp")]
         require(not left, f"left behind: {left}")
-        t.fork(work.compile_small, folder, kept).ended()
+        t.fork(_compile, folder, kept).ended()
 
 
-def _compile(folder: Path) -> None:
+def _compile(folder: Path, found: int | None = None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # that they cannot be kept
-        work.compile_small(folder)
+        work.compile_small(folder, found)
 
 
 WHERE = "a tmpfs of random size, or `RLIMIT_FSIZE`"
