@@ -11,6 +11,7 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
+from ..weights.dtypes import is_rounded
 from ..weights.initialize import init
 from ..weights.laws import Constant, Law, Normal, Recipe, Sampled
 from ..weights.schemes import Scheme
@@ -22,8 +23,7 @@ from .result import ProbeResult
 from .verdict import judge
 
 if TYPE_CHECKING:
-    from fastinit_kernels.probe.sources import Source
-    from fastinit_kernels.probe.workspace import Inputs
+    from .bridge import Inputs, Source
 
 Array = NDArray[Any]
 
@@ -38,8 +38,7 @@ def measure(network: Network) -> ProbeResult:
 def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
     """Measure networks that differ in nothing but their depth: all on the way of one forward pass."""
     with whole:
-        from fastinit_kernels.probe.bins import edges
-        from fastinit_kernels.probe.run import Layer, no_gradients, run
+        from .bridge import Layer, edges, no_gradients, run
 
     start = time.perf_counter()
     network = max(networks, key=lambda n: n.depth)
@@ -99,10 +98,10 @@ class _Tensors:
 
     def __init__(self, network: Network) -> None:
         with whole:
-            from fastinit_kernels.probe.run import Inputs, Source
+            from .bridge import Inputs, Source
 
         self.network, self.inputs_type, self.source = network, Inputs, Source
-        self.rounding = network.dtype if network.dtype in ("bfloat16", "float16") else None
+        self.rounding = network.dtype if is_rounded(network.dtype) else None
         self.bias_law = Normal(network.biases if isinstance(network.biases, float) else 0.0, network.sigma_b)
         # By the identity of the law: most layers share one, and it lives as long.
         self.recipes: dict[tuple[int, str | None], Recipe] = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..activations import ACTIVATIONS, ActivationLike
 from ..weights.schemes import SchemeLike, scheme_words
-from ..words import nearest, shown
+from ..words import apart, nearest, shown
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,9 +56,17 @@ def argument_names() -> list[str]:
     return [field.name for field in fields(Arguments)]
 
 
+def parameter_names() -> set[str]:
+    """Return every word that some scheme or activation takes."""
+    return scheme_words() | {row.parameter for row in ACTIVATIONS.values() if row.parameter}
+
+
+apart(parameter_names(), "probe", argument_names())
+
+
 def check_argument(word: str) -> None:
     """Refuse a keyword that neither `probe` nor any scheme or activation knows."""
-    known = {*argument_names(), *scheme_words(), *(row.parameter for row in ACTIVATIONS.values() if row.parameter)}
+    known = {*argument_names(), *parameter_names()}
     if word not in known:
         raise TypeError(f"probe() has no argument {shown(word)}{nearest(word, sorted(known))}")
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache, lru_cache
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
-from ..words import check_finite, plain_number, shown
+from ..words import check_finite, plain_number, shown, tied
 from .dtypes import DTYPES, compute_type, largest
 from .fans import Layout
 from .regions import Region, Shape, flat_view, geometry
@@ -98,8 +98,24 @@ class Recipe(NamedTuple):
     parameters: NDArray[np.float64]
 
 
+# Names of the kernels by which some law is drawn.
+_DRAWING: set[str] = set()
+
+
 class Sampled(ABC):
-    """A law that a kernel draws, element by element."""
+    """A law that a kernel draws, element by element.
+
+    Attributes
+    ----------
+    kernels
+        Those that its recipes name, of `fastinit_kernels.fill.draw.LAWS`.
+    """
+
+    kernels: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _DRAWING.update(cls.kernels)
 
     @property
     @abstractmethod
@@ -142,15 +158,14 @@ def _kernels() -> tuple[ModuleType, ModuleType]:
     with whole:
         from fastinit_kernels.fill import dense, draw
 
+    tied("law", {"class: fastinit/weights/laws.py": _DRAWING, "kernel: fastinit_kernels/fill/draw.py": draw.LAWS})
+    tied("dtype", {"row: fastinit/weights/dtypes.py": DTYPES, "store: fastinit_kernels/fill/draw.py": draw.STORES})
     return dense, draw
 
 
 def recipe(kernel: str, *numbers: float) -> Recipe:
     """Return a recipe with its parameters filled up."""
-    with whole:
-        from fastinit_kernels.fill.draw import PARAMETERS
-
-    packed = np.zeros(PARAMETERS)
+    packed = np.zeros(_kernels()[1].PARAMETERS)
     packed[: len(numbers)] = numbers
     return Recipe(kernel, packed)
 
@@ -192,6 +207,7 @@ class Uniform(Sampled):
 
     low: float
     high: float
+    kernels = ("uniform",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", check_finite("low", self.low))
@@ -256,6 +272,7 @@ class Normal(Sampled):
 
     mean: float
     std: float
+    kernels = ("normal",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", check_finite("mean", self.mean))

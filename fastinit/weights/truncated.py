@@ -16,7 +16,7 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 
 from ..words import check_finite, plain_number
-from .dtypes import compute_type, largest
+from .dtypes import arithmetic, largest
 from .gaussian import (
     at_survival,
     fit,
@@ -53,6 +53,7 @@ class TruncatedNormal(Sampled):
     std: float
     lower: float
     upper: float
+    kernels = ("truncated_series", "truncated_far", "truncated_centre", "truncated_wide")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", check_finite("mean", self.mean))
@@ -78,7 +79,7 @@ class TruncatedNormal(Sampled):
         if not self.std:
             return Normal(self.mean, 0.0).recipe(dtype)
         self._check_reach(dtype)
-        ends, kind, bounds = self._inside(dtype), np.dtype(compute_type(dtype)).name, (self.lower, self.upper)
+        ends, kind, bounds = self._inside(dtype), arithmetic(dtype), (self.lower, self.upper)
         straight = _series(*bounds, kind)
         if straight:
             return recipe("truncated_series", *ends, *self._scaled(straight))
@@ -96,7 +97,7 @@ class TruncatedNormal(Sampled):
     def _check_reach(self, dtype: str) -> None:
         """Refuse a law whose values the dtype cannot hold. A bound that it cannot hold is none."""
         check_range("mean", self.mean, dtype)
-        deepest = math.sqrt(2 * _DEEPEST[np.dtype(compute_type(dtype)).name])
+        deepest = math.sqrt(2 * _DEEPEST[arithmetic(dtype)])
         below, above = math.hypot(min(self.upper, 0.0), deepest), math.hypot(max(self.lower, 0.0), deepest)
         ends = [self.mean + self.std * z for z in (max(self.lower, -below), min(self.upper, above))]
         if max(map(abs, ends)) > largest(dtype):

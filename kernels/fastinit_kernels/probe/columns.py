@@ -17,6 +17,7 @@ from numba.core import types
 
 from ..machine.lanes import Lanes, Vectors, counting, lanes_of, panel_width
 from ..machine.pointers import intrinsic
+from .records import SUMS
 
 # Accumulators of a column of a matrix in a chunk, one row of a panel each.
 VALUES = ("low", "high", "bad", "zero", "centre", "scale", "sum", "squares")
@@ -26,7 +27,7 @@ MARKED = (*VALUES, "mark")
 LAYER = (
     *VALUES,
     *(f"z_{name}" for name in VALUES),
-    "mark", "saturated", "slopes", "size", "pairs", "pair_squares",
+    "mark", "size", *SUMS,
 )  # fmt: skip
 
 _LAYOUT = {32: (0x7F800000, 23, 0x9E3779B1, 5), 64: (0x7FF << 52, 52, 0x9E3779B97F4A7C15, 29)}
@@ -122,6 +123,34 @@ class _Mark:
         return {"mark": self.hash.get().as_numbers()}
 
 
+class _Sums:
+    """The sums over all matrices that `records.SUMS` names."""
+
+    def __init__(self, v: Vectors) -> None:
+        self.zero, self.one = v.number(0.0), v.number(1.0)
+        self.sums = {name: v.variable(self.zero) for name in SUMS}
+        self.taken: set[str] = set()
+
+    def restart(self) -> None:
+        for variable in self.sums.values():
+            variable.set(self.zero)
+
+    def count(self, name: str, where: Lanes) -> None:
+        total = self.sums[name].get()
+        self._set(name, (total + self.one).where(where, total))
+
+    def add_product(self, name: str, x: Lanes, y: Lanes) -> None:
+        self._set(name, x.times_plus(y, self.sums[name].get()))
+
+    def _set(self, name: str, total: Lanes) -> None:
+        self.taken.add(name)
+        self.sums[name].set(total)
+
+    def figures(self) -> dict[str, Lanes]:
+        """Those that something has been added to."""
+        return {name: self.sums[name].get() for name in self.taken}
+
+
 def inverse_power(v: Vectors, bits: Lanes) -> Lanes:
     """2^-e of numbers in [2^e, 2^(e+1)), kept inside the normal range."""
     exponent, shift, _, _ = _LAYOUT[v.bits]
@@ -132,9 +161,9 @@ def inverse_power(v: Vectors, bits: Lanes) -> Lanes:
 
 
 def _store(v: Vectors, figures: dict[str, Lanes], order: tuple[str, ...], out: Any, width: int) -> None:
-    """Put a column's figures into their rows; a name that `order` lacks, or lacks itself, is an error."""
-    if figures.keys() != set(order):
-        raise KeyError(f"figures {sorted(figures)} are not those of {order}")
+    """Put a column's figures into their rows."""
+    for name in {*order} ^ figures.keys():
+        raise ImportError(f"sum {name!r} must stand in probe/records.py, SUMS, and be taken in probe/columns.py")
     for i, name in enumerate(order):
         v.store(figures[name], v.address(out, i * width))
 
@@ -236,15 +265,13 @@ def _layer_column(
     """One register of columns of a layer's z, a, f and s, rows from first to last, twice."""
     builder, zero = v.builder, ir.Constant(ir.IntType(64), 0)
     z, a, _, _ = matrices
-    of_a, of_z, mark = _Column(v), _Column(v), _Mark(v)
-    none, one = v.number(0.0), v.number(1.0)
-    saturated, slopes = v.variable(none), v.variable(none)
-    pair, squares = v.variable(none), v.variable(none)
+    of_a, of_z, mark, sums = _Column(v), _Column(v), _Mark(v), _Sums(v)
+    none = v.number(0.0)
+    sizes = v.variable(none)
 
     def look(careful: bool) -> None:
         mark.restart()
-        for variable in (saturated, slopes):
-            variable.set(none)
+        sums.restart()
         with counting(builder, zero, rows) as row:
             at = builder.mul(row, row_length)
             x, y, branch, slope = (v.load(v.address(start, at)) for start in matrices)
@@ -254,8 +281,8 @@ def _layer_column(
             if careful:
                 flat = flat & branch.finite()
                 slope = slope.where(z_finite, none)
-            saturated.set((saturated.get() + one).where(flat, saturated.get()))
-            slopes.set(slope.times_plus(slope, slopes.get()))
+            sums.count("saturated", flat)
+            sums.add_product("slopes", slope, slope)
             mark.take(y)
 
     def add(careful: bool) -> None:
@@ -274,11 +301,10 @@ def _layer_column(
                 finite = both[0].finite() & both[1].finite()
                 both = [x.where(finite, none) for x in both]
             x, y = (x * size for x in both)
-            pair.set(x.times_plus(y, pair.get()))
-            squares.set(x.times_plus(x, y.times_plus(y, squares.get())))
+            sums.add_product("pairs", x, y)
+            sums.add_product("pair_squares", y, y)
+            sums.add_product("pair_squares", x, x)
 
-    sizes = v.variable(none)
     _two_passes(v, [of_a, of_z], look, add)
-    both = {"saturated": saturated, "slopes": slopes, "size": sizes, "pairs": pair, "pair_squares": squares}
-    figures = of_a.figures() | of_z.figures("z_") | mark.figures() | {name: x.get() for name, x in both.items()}
+    figures = of_a.figures() | of_z.figures("z_") | mark.figures() | sums.figures() | {"size": sizes.get()}
     _store(v, figures, LAYER, out, width)

@@ -165,10 +165,8 @@ def merge_kernel(dtype: Any) -> Body:
         shape = ceil_div(layer.n_out, width) * step, ceil_div(rows, CHUNK), min(most, layer.n_out - left)
         of_a = Partial(first, step, *shape, rows, rows & 1)
         record = record_at(launch.records, layer.record + t)
-        sums = stack_array(4, np.float64)
-        sums[0], sums[1], sums[2], sums[3] = record.saturated, record.slopes, record.pairs, record.pair_squares
+        sums = merging.sums_of(record)
         merge_values(of_a, record.a, sums, np.int64(1))
-        record.saturated, record.slopes, record.pairs, record.pair_squares = sums[0], sums[1], sums[2], sums[3]
         merge_values(Partial(moved(first, of_z * width), step, *shape, rows, rows & 1), record.z, sums, np.int64(0))
         unit = layer.unit + left
         merge_units(of_a, count_at(launch.zeros, unit), hash_at(launch.hashes, unit))

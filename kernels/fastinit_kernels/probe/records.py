@@ -55,12 +55,14 @@ LAUNCH = Table(
 )
 
 # Merged statistics of one matrix, and of a layer's a and z.
-VALUES = ("count", "mean", "m2", "minimum", "maximum", "nonfinite", "zeros")
-PAIRS = ("saturated", "slopes", "pairs", "pair_squares")
-VALUE_RECORD = Table(reals=VALUES)
+VALUE_RECORD = Table(reals=("count", "mean", "m2", "minimum", "maximum", "nonfinite", "zeros"))
+# Sums over a layer's elements beside those, and how a chunk's is merged: None: it is added as it is; else it is one of
+# squares in a unit of the column's own, and this is its factor.
+SUMS = {"saturated": None, "slopes": None, "pairs": 1.0, "pair_squares": 0.5}
 LAYER_RECORD = Table(
-    more=[("a", VALUE_RECORD.dtype), ("z", VALUE_RECORD.dtype), *((name, np.float64) for name in PAIRS)]
+    more=[("a", VALUE_RECORD.dtype), ("z", VALUE_RECORD.dtype), *((name, np.float64) for name in SUMS)]
 )
+SUMS_AT: int = LAYER_RECORD.dtype.fields[next(iter(SUMS))][1]  # type: ignore[index]
 
 
 def empty(table: Table, n: int) -> Any:

@@ -11,7 +11,7 @@ from ..machine.ahead import prepare
 from ..machine.jit import Kernel
 from . import forward
 from .backward import Backward
-from .figures import GRADIENTS, forward_figures
+from .figures import BACKWARD, forward_figures
 from .merging import COMBINERS
 from .sources import Source
 from .workspace import Inputs, Layer, Workspace
@@ -81,7 +81,7 @@ def _all(passes: Mapping[int, Backward]) -> list[Kernel]:
 
 def no_gradients(depth: int) -> Figures:
     """The gradients' figures where there is no backward pass."""
-    return {name: np.full(depth, np.nan) for name in GRADIENTS}
+    return {name: np.full(depth, np.nan) for name in BACKWARD}
 
 
 def _fitting_rows(layers: Sequence[Layer], inputs: Inputs, itemsize: int, keep: bool) -> int:
