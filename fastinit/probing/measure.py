@@ -60,9 +60,9 @@ def measure_depths(networks: Sequence[Network]) -> list[ProbeResult]:
     ]
     cotangent = tensors.drawn(_STANDARD, "cotangent")
     dtype = np.dtype(network.compute_dtype)
-    with room(_widest(network), 2 * sum(widths) * dtype.itemsize):  # a batch goes through in blocks
+    with room(_widest(network), 2 * sum(widths) * dtype.itemsize):  # a batch goes through in slabs
         forward, gradients = run(
-            phi.kernel,
+            phi.compiled,
             layers,
             tensors.inputs(),
             bins=network.bins,
@@ -113,7 +113,7 @@ class _Tensors:
             network.batch,
             correlation=network.input_correlation or 0.0,
             side=network.image or 1,
-            kernel=network.conv or 1,
+            window=network.conv or 1,
         )
 
     def weight(self, layer: int, law: Law | Array) -> Source:
@@ -145,4 +145,4 @@ class _Tensors:
         if recipe is None:
             recipe = self.recipes[id(law), rounding] = law.recipe(rounding or self.network.compute_dtype)
         key = philox_words(self.network.seed, name)
-        return self.source(recipe.kernel, key, recipe.parameters, rounding=rounding)
+        return self.source(recipe.formula, key, recipe.parameters, rounding=rounding)

@@ -92,14 +92,14 @@ class Constant:
 
 
 class Recipe(NamedTuple):
-    """What a kernel needs of a law: which one draws it, and its parameters."""
+    """How a kernel draws a law: by which formula, and with which parameters."""
 
-    kernel: str
+    formula: str
     parameters: NDArray[np.float64]
 
 
-# Names of the kernels by which some law is drawn.
-_DRAWING: set[str] = set()
+# Names of the formulas by which some law is drawn.
+_FORMULAS: set[str] = set()
 
 
 class Sampled(ABC):
@@ -107,15 +107,15 @@ class Sampled(ABC):
 
     Attributes
     ----------
-    kernels
+    formulas
         Those that its recipes name, of `fastinit_kernels.fill.draw.LAWS`.
     """
 
-    kernels: ClassVar[tuple[str, ...]] = ()
+    formulas: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        _DRAWING.update(cls.kernels)
+        _FORMULAS.update(cls.formulas)
 
     @property
     @abstractmethod
@@ -158,16 +158,16 @@ def _kernels() -> tuple[ModuleType, ModuleType]:
     with whole:
         from fastinit_kernels.fill import dense, draw
 
-    tied("law", {"class: fastinit/weights/laws.py": _DRAWING, "kernel: fastinit_kernels/fill/draw.py": draw.LAWS})
+    tied("law", {"class: fastinit/weights/laws.py": _FORMULAS, "kernel: fastinit_kernels/fill/draw.py": draw.LAWS})
     tied("dtype", {"row: fastinit/weights/dtypes.py": DTYPES, "store: fastinit_kernels/fill/draw.py": draw.STORES})
     return dense, draw
 
 
-def recipe(kernel: str, *numbers: float) -> Recipe:
+def recipe(formula: str, *numbers: float) -> Recipe:
     """Return a recipe with its parameters filled up."""
     packed = np.zeros(_kernels()[1].PARAMETERS)
     packed[: len(numbers)] = numbers
-    return Recipe(kernel, packed)
+    return Recipe(formula, packed)
 
 
 def check_range(name: str, value: float, dtype: str) -> None:
@@ -207,7 +207,7 @@ class Uniform(Sampled):
 
     low: float
     high: float
-    kernels = ("uniform",)
+    formulas = ("uniform",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", check_finite("low", self.low))
@@ -272,7 +272,7 @@ class Normal(Sampled):
 
     mean: float
     std: float
-    kernels = ("normal",)
+    formulas = ("normal",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", check_finite("mean", self.mean))

@@ -19,20 +19,20 @@ class ForwardRecords:
     """
 
     def __init__(self, space: Workspace) -> None:
-        self.layout, self.buffers = space.layout, space.buffers
-        self.both = combine(LAYER_RECORD, self.buffers["records"], self.layout.record)
+        self.arrangement, self.buffers = space.arrangement, space.buffers
+        self.both = combine(LAYER_RECORD, self.buffers["records"], self.arrangement.record)
         self.a, self.z = self.both["a"], self.both["z"]
-        self.weights = combine(VALUE_RECORD, self.buffers["weight_records"], self.layout.record)
-        self.histogram = self.buffers["histogram"].sum(axis=0).reshape(self.layout.depth, -1)
+        self.weights = combine(VALUE_RECORD, self.buffers["weight_records"], self.arrangement.record)
+        self.histogram = self.buffers["histogram"].sum(axis=0).reshape(self.arrangement.depth, -1)
         self.z_std, self.weight_std = std(self.z), std(self.weights)
-        self.n_in, self.n_out = np.array(self.layout.widths[:-1]), np.array(self.layout.widths[1:])
+        self.n_in, self.n_out = np.array(self.arrangement.widths[:-1]), np.array(self.arrangement.widths[1:])
         self.saturable = not np.isnan(space.layers[0].saturation[0])  # one activation has one rule
         # Rows 2m and 2m + 1 are neighbours in one image, where images have no partners.
-        self.paired = self.layout.batch.side == 1 or self.layout.batch.interleaved == 2
+        self.paired = self.arrangement.batch.side == 1 or self.arrangement.batch.interleaved == 2
 
     def undefined(self) -> NDArray[Any]:
         """A figure that there is not."""
-        return np.full(self.layout.depth, np.nan)
+        return np.full(self.arrangement.depth, np.nan)
 
 
 FORWARD: dict[str, Callable[[ForwardRecords], Any]] = {
@@ -45,15 +45,15 @@ FORWARD: dict[str, Callable[[ForwardRecords], Any]] = {
     "q": lambda f: f.z_std**2 + f.z["mean"] ** 2,
     "saturated": lambda f: f.both["saturated"] / f.a["count"] if f.saturable else f.undefined(),
     "zero": lambda f: f.a["zeros"] / f.a["count"],
-    "dead": lambda f: _by_layer(_dead, f.buffers["zeros"] == f.layout.rows, f.layout.units),
-    "nonfinite": lambda f: f.layout.rows * f.n_out - f.a["count"],
-    "distinct": lambda f: _by_layer(_distinct, f.buffers["hashes"], f.layout.units),
+    "dead": lambda f: _by_layer(_dead, f.buffers["zeros"] == f.arrangement.rows, f.arrangement.units),
+    "nonfinite": lambda f: f.arrangement.rows * f.n_out - f.a["count"],
+    "distinct": lambda f: _by_layer(_distinct, f.buffers["hashes"], f.arrangement.units),
     "correlation": lambda f: f.both["pairs"] / f.both["pair_squares"] if f.paired else f.undefined(),
-    "chi": lambda f: f.both["slopes"] / f.z["count"] * (f.layout.taps * f.n_in) * f.weight_std**2,
+    "chi": lambda f: f.both["slopes"] / f.z["count"] * (f.arrangement.taps * f.n_in) * f.weight_std**2,
     "weight_mean": lambda f: f.weights["mean"].copy(),
     "weight_std": lambda f: f.weight_std,
     "weight_nonfinite": lambda f: f.weights["nonfinite"].copy(),
-    "weight_distinct": lambda f: _by_layer(_distinct, f.buffers["weight_hashes"], f.layout.units),
+    "weight_distinct": lambda f: _by_layer(_distinct, f.buffers["weight_hashes"], f.arrangement.units),
     "histogram": lambda f: f.histogram[:, :-3].copy(),
     "underflow": lambda f: f.histogram[:, -1].copy(),
     "overflow": lambda f: f.histogram[:, -3].copy(),

@@ -13,12 +13,12 @@ from ..machine.jit import Kernel, inline, kernel, place_of
 from ..machine.lanes import Lanes, Vectors, counting, lanes_of, panel_width
 from ..machine.pointers import address_of, intrinsic, moved, pointers, stack_array
 from ..machine.records import Table
-from .columns import LAYER, MARKED, VALUES
+from .columns import OF_LAYER, OF_MARKED, OF_VALUES
 from .gemm import CHUNK
 from .records import LAYER_RECORD, SUMS, SUMS_AT, VALUE_RECORD, empty
 
 # Columns merged into one record: a multiple of every panel width.
-BLOCK = 64
+RECORD_COLUMNS = 64
 
 # Sums over the chunks of a column that `_merge_columns` leaves, a row of float64 each.
 _TOTALS = ("count", "total", "minimum", "maximum", "bad", "zeros", "squares", *SUMS)
@@ -28,7 +28,7 @@ _value_at, _layer_at, _starts_at = VALUE_RECORD.at, LAYER_RECORD.at, pointers(np
 
 
 class Partial(NamedTuple):
-    """Figures of the chunks of a block of columns.
+    """Figures of the chunks of a record's columns.
 
     The first stands at the pointer `first`, the next panel's `panel` and the next chunk's `chunk` numbers further on;
     the chunks hold `rows` rows, and `padding` of them, NaN, do not count.
@@ -58,9 +58,9 @@ def _chan(record: Any, count: Any, mean: Any, m2: Any) -> None:
 def _merge_columns(dtype: Any) -> Any:
     """`merge(partial, step, chunks, last_rows, first, mean, both, totals)`: all chunks of a panel's columns.
 
-    Chunk c stands c * step further on than the first; the last one has `last_rows` rows. Writes the sums of each column
-    that `_TOTALS` names: `total` is the sum of x - first, `squares` that of (x - mean)^2. `both`: the columns start a
-    layer's figures, and those of `records.SUMS` are summed, too. Called twice: for the mean, then for the squares around it.
+    Chunk c stands c * step further on than the first; the last one has `last_rows` rows. Writes what `_TOTALS` names of
+    each column: `total` is the sum of x - first, `squares` that of (x - mean)^2. `both`: the columns start a layer's
+    figures, and the sums of `records.SUMS` are taken, too. Called twice: for the mean, then for the squares around it.
     """
     lanes, width = lanes_of(dtype), panel_width(dtype)
 
@@ -109,7 +109,7 @@ class _Figures:
         self.v, self.d, self.start, self.width = v, d, start, width
 
     def __call__(self, name: str) -> Lanes:
-        return self.v.load(self.v.address(self.start, LAYER.index(name) * self.width)).widened(self.d)
+        return self.v.load(self.v.address(self.start, OF_LAYER.index(name) * self.width)).widened(self.d)
 
 
 def _rows_of(builder: Any, chunk: Any, chunks: Any, last_rows: Any) -> Any:
@@ -146,13 +146,13 @@ def _add_sums(d: Vectors, figure: _Figures, totals: dict[str, Any]) -> None:
 
 @cache
 def merge_values(dtype: Any) -> Any:
-    """`merge(partial, record, sums, both)`: a block of at most BLOCK columns, all their chunks, into a record.
+    """`merge(partial, record, sums, both)`: at most RECORD_COLUMNS columns, all their chunks, into a record.
 
     `partial` is a `Partial`. `both`: to the numbers at `sums`, a pointer to float64, those of `records.SUMS` are added.
     """
     width = np.int64(panel_width(dtype))
     columns_of_panel = _merge_columns(dtype)
-    centre, scratch, extra = VALUES.index("centre"), len(_TOTALS) * panel_width(dtype), len(SUMS)
+    centre, scratch, extra = OF_VALUES.index("centre"), len(_TOTALS) * panel_width(dtype), len(SUMS)
 
     @inline
     def merge(partial: Any, record: Any, sums: Any, both: Any) -> None:
@@ -226,7 +226,7 @@ def merge_units(dtype: Any) -> Any:
 
     zeros (int64) count the zeros of a column, hashes (uint64) are of its bits in order.
     """
-    width, bits, zero = np.int64(panel_width(dtype)), column_bits(dtype, LAYER), np.int64(LAYER.index("zero"))
+    width, bits, zero = np.int64(panel_width(dtype)), column_bits(dtype, OF_LAYER), np.int64(OF_LAYER.index("zero"))
 
     @inline
     def merge(partial: Any, zeros: Any, hashes: Any) -> None:
@@ -246,7 +246,7 @@ def merge_units(dtype: Any) -> Any:
 @cache
 def merge_weight_units(dtype: Any) -> Any:
     """`merge(partial, biases, hashes)`: hashes (uint64) of the units' biases and of their columns of W."""
-    width, bits, of_number = np.int64(panel_width(dtype)), column_bits(dtype, MARKED), _bits_of(dtype)
+    width, bits, of_number = np.int64(panel_width(dtype)), column_bits(dtype, OF_MARKED), _bits_of(dtype)
     nothing = np.dtype(dtype).type(0)
 
     @inline

@@ -34,12 +34,12 @@ SOURCE = Table(
 PARAMETERS_AT: int = SOURCE.dtype.fields["parameters"][1]  # type: ignore[index]
 
 LAUNCH = Table(
-    # Of this block of rows, and whether it is the first or the last.
+    # Of this slab of rows, and whether it is the first or the last.
     ("rows", "first_row", "first_pass", "last_pass")
     # Of all.
     + ("padded_rows", "panels", "bins", "copies", "counters")
     # Of images; without them all rows are as one image's.
-    + ("positions", "together", "side", "kernel", "taps")
+    + ("positions", "interleaved", "side", "window", "taps")
     # Places that layers take turns in: W in panels, b, a row of zeros; dL/dz and dL/da of even and of odd layers.
     + ("weights", "biases", "zero_row", "delta0", "delta1", "stream0", "stream1")
     # Where W's part of the figures of chunks begins.
@@ -48,8 +48,8 @@ LAUNCH = Table(
     + ("layers", "sources", "memory", "partial", "activation", "patches", "count_singly")
     # Addresses of the figures forward,
     + ("histogram", "records", "weight_records", "zeros", "hashes", "weight_hashes")
-    # and backward: sums of dW that stay from block to block, hashes of its columns, and the source of dL/da.
-    + ("cotangent", "sums", "delta_records", "gradient_records", "marks", "most_blocks", "updated_hashes"),
+    # and backward: sums of dW that stay from slab to slab, hashes of its columns, and the source of dL/da.
+    + ("cotangent", "sums", "delta_records", "gradient_records", "marks", "most_squares", "updated_hashes"),
     # Of input pairs of correlation c: c and sqrt(1 - c^2).
     ("like", "fresh"),
 )
