@@ -16,7 +16,7 @@ import operator
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -97,6 +97,35 @@ def nearest(value: object, names: Iterable[str]) -> str:
     """Return words on the name that may have been meant, if any is near."""
     near = difflib.get_close_matches((plain_string(value) or "")[:80].lower(), names, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def tied(kind: str, places: Mapping[str, Iterable[str]]) -> None:
+    """Refuse to load what stands in one place and is missing in another.
+
+    Parameters
+    ----------
+    kind
+        What the names are names of.
+    places
+        "what it is there: the file" -> the names that stand there; all must be the same.
+
+    Raises
+    ------
+    ImportError
+        Naming what is missing, and the file that lacks it.
+    """
+    found = {place: {*names} for place, names in places.items()}
+    every = set().union(*found.values())
+    for place, names in found.items():
+        if names != every:
+            raise ImportError(f"{kind} {min(every - names)!r} has no {place}")
+
+
+def apart(parameters: Iterable[str], function: str, arguments: Iterable[str]) -> None:
+    """Refuse to load parameters, of schemes or activations, that nobody could give beside a function's arguments."""
+    both = {*parameters} & {*arguments}
+    if both:
+        raise ImportError(f"parameter {min(both)!r} has the name of an argument of {function}")
 
 
 @contextmanager

@@ -82,8 +82,8 @@ def test_rows_in_blocks_give_the_same_figures_and_gradients(name, options):
     options["cotangent"] = Source(
         array=np.random.default_rng(7).standard_normal((*inputs.shape[:-1], widths[-1])).astype(np.float32)
     )
-    whole = probe("relu", weights, biases, inputs, np.float32, block_rows=1 << 40, **options)
-    parts = probe("relu", weights, biases, inputs, np.float32, block_rows=1, **options)
+    whole = probe("relu", weights, biases, inputs, np.float32, slab_rows=1 << 40, **options)
+    parts = probe("relu", weights, biases, inputs, np.float32, slab_rows=1, **options)
     for figure, values in whole.items():
         np.testing.assert_allclose(parts[figure], values, rtol=1e-12, atol=1e-13, err_msg=figure)
     # dW goes on summing where the last block ended: the same bits.
@@ -133,13 +133,13 @@ def test_passes_from_several_depths_are_those_of_shorter_networks(options):
               normalize=options.get("normalize"))
         for w, b in zip(weights, biases, strict=True)
     ]  # fmt: skip
-    for block_rows in (96, 1000):
+    for slab_rows in (96, 1000):
         entering = Inputs(Source(array=inputs), 100)
         _, several = run("tanh", layers, entering, bins=4, cotangents=dict.fromkeys((2, 4, 1), cotangent),
-                         block_rows=block_rows)  # fmt: skip
+                         slab_rows=slab_rows)  # fmt: skip
         for depth, got in several.items():
             _, alone = run("tanh", layers[:depth], entering, bins=4, cotangents={depth: cotangent},
-                           block_rows=block_rows)  # fmt: skip
+                           slab_rows=slab_rows)  # fmt: skip
             same(got, alone[depth])
 
 
@@ -147,7 +147,7 @@ def test_patches_are_kept_for_as_long_as_they_are_read():
     """Numba frees an array after its last use by name; what takes its memory next depends on the number of bins."""
     weights, biases, inputs = images(3, 8, (64, 64, 64), 8, np.float32)
     layers = [Layer(64, 64, Source(array=w), Source(array=b)) for w, b in zip(weights, biases, strict=True)]
-    entering = Inputs(Source(array=inputs), 8, side=8, kernel=3)
+    entering = Inputs(Source(array=inputs), 8, side=8, window=3)
     few, many = (run("tanh", layers, entering, bins=bins, cotangents={2: Source.constant(1.0)}) for bins in (30, 300))
     for one, other in ((few[0], many[0]), (few[1][2], many[1][2])):
         for figure in one.keys() - {"histogram"}:

@@ -50,10 +50,10 @@ def test_networks_of_one_shape_share_their_layout_and_buffers_start_on_cache_lin
     layers = [Layer(*w.shape, Source(array=w), normalize="rms") for w in weights]
     entering = Inputs(Source(array=inputs), 97)
     one, other = (Workspace("tanh", layers, entering, 30, np.float32, 97, True) for _ in range(2))
-    assert one.layout is other.layout
-    assert one.layout is not Workspace("tanh", layers, entering, 31, np.float32, 97, True).layout
+    assert one.arrangement is other.arrangement
+    assert one.arrangement is not Workspace("tanh", layers, entering, 31, np.float32, 97, True).arrangement
     for name in ("signal", "output", "operand", "inverses", "slopes"):
-        assert ((place_of(one.memory) + 4 * one.layout.table[name]) % 64 == 0).all(), name
+        assert ((place_of(one.memory) + 4 * one.arrangement.table[name]) % 64 == 0).all(), name
 
 
 @pytest.mark.parametrize("options", [{}, {"cotangent": True}])
@@ -69,7 +69,7 @@ def test_same_bits_for_any_number_of_threads(options):
 def test_rows_in_blocks_give_the_same_figures(batch):
     weights, biases, inputs = arrays((70, 129, 64), batch, np.float32)
     whole = probe("relu", weights, biases, inputs, np.float32)
-    parts = probe("relu", weights, biases, inputs, np.float32, block_rows=100)
+    parts = probe("relu", weights, biases, inputs, np.float32, slab_rows=100)
     for name, values in whole.items():
         # Records of blocks are merged in float64.
         np.testing.assert_allclose(parts[name], values, rtol=1e-13, atol=1e-13, err_msg=name)
@@ -87,7 +87,7 @@ def drawn(law, params, name, dtype, rounding=None):
     from fastinit.weights.laws import philox_key
 
     recipe = fi.get_scheme(law, **params).law(fi.Fans(1, 1)).recipe(rounding or dtype)
-    return Source(recipe.kernel, philox_key(5, name), recipe.parameters, rounding=rounding)
+    return Source(recipe.formula, philox_key(5, name), recipe.parameters, rounding=rounding)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
@@ -189,7 +189,7 @@ got = [t.probe("tanh", w, b, x, np.float32, cotangent=Source(array=c))]
 w, b, x = t.images(3, 5, (40, 40, 70, 70), 6, np.float32)
 for how in ("layer", "rms"):
     got.append(t.probe("gelu", w, b, x, np.float32, cotangent=Source.constant(1.0), normalize=how, correlation=0.5,
-                       skips=[True, False, True], branch_scale=0.3, block_rows=1))
+                       skips=[True, False, True], branch_scale=0.3, slab_rows=1))
 for figures in got:
     print({name: [float(v).hex() for v in values.ravel()] for name, values in sorted(figures.items())})
 """
@@ -259,7 +259,7 @@ from fastinit_kernels.probe.run import Inputs, Layer, Source, run
 w = Source("normal", (1, 2, 3, 4), np.array([1.0] + [0.0] * 23))
 x = Source(array=np.ones((2, 4, 4, 8), np.float32))
 layers = [Layer(8, 8, w, Source.constant(0.0), branch_scale=1.0, normalize="layer")] * 2
-run("gelu", layers, Inputs(x, 2, side=4, kernel=3), bins=40, cotangents={2: x})
+run("gelu", layers, Inputs(x, 2, side=4, window=3), bins=40, cotangents={2: x})
 kernels = {k.name: k.dispatcher for k in gc.get_objects() if isinstance(k, Kernel) and k.is_loaded()}
 for name in NAMES:
     kernels[name] = activation_kernel(name, "float32").dispatcher

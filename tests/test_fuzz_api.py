@@ -15,7 +15,7 @@ from odd import answers, labels, lane, made
 import fastinit as fi
 from fastinit import theory
 from fastinit.probing.result import FIGURES
-from fastinit.probing.settings import argument_names
+from fastinit.probing.settings import ARGUMENTS
 from fastinit.weights.schemes import scheme_words
 
 
@@ -269,7 +269,7 @@ def test_every_argument_is_called(name):
     assert parameters - {*call.usual} == set()
     assert {*call.ours} <= {*call.usual}
     if name in ("probe", "sweep"):
-        assert {*argument_names(), *WORDS} <= {*call.usual}
+        assert {*ARGUMENTS, *WORDS} <= {*call.usual}
 
 
 RECORDED = RESULT.to_dict()

@@ -12,7 +12,7 @@ import pytest
 
 import fastinit as fi
 from fastinit.probing.figures import FIGURES
-from fastinit.probing.settings import Arguments, argument_names
+from fastinit.probing.settings import ARGUMENTS, Arguments
 from fastinit.showing.demo import EXPERIMENTS
 from fastinit.weights import schemes
 from fastinit.weights.laws import Normal, Sampled, mean_square
@@ -344,7 +344,7 @@ def test_a_wrong_argument_is_named_before_anything_is_drawn(arguments, error, wo
 def test_the_arguments_and_their_defaults_are_those_of_the_one_table():
     ours = {p.name: p.default for p in inspect.signature(fi.probe).parameters.values() if p.name != "params"}
     assert ours == {field.name: field.default for field in dataclasses.fields(Arguments)}
-    assert list(ours) == argument_names()
+    assert tuple(ours) == ARGUMENTS
 
 
 def test_a_scheme_with_a_new_word_is_probed_and_swept_with_it(monkeypatch):

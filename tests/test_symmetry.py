@@ -68,8 +68,8 @@ def test_units_are_told_apart_as_the_twins_columns_are(case):
     dtype, weights, biases, inputs = CASES[case]
     rng = np.random.default_rng(7)
     cotangent = rng.standard_normal((*inputs.shape[:-1], weights[-1].shape[-1])).astype(dtype)
-    for block_rows in (None, 1):
-        got = probe("tanh", weights, biases, inputs, dtype, cotangent=Source(array=cotangent), block_rows=block_rows)
+    for slab_rows in (None, 1):
+        got = probe("tanh", weights, biases, inputs, dtype, cotangent=Source(array=cotangent), slab_rows=slab_rows)
         pairs = list(zip(got["weight_distinct"], got["updated_distinct"], strict=True))
         assert pairs == expected("tanh", weights, biases, inputs, cotangent)
 
@@ -98,7 +98,7 @@ def test_weights_drawn_in_parts_keep_their_units(columns_at_a_time, monkeypatch)
     weights, biases, inputs = arrays((40, 700, 33), 20, np.float32)
     weights, biases = twins_of(weights, biases, 0, 2)
     if columns_at_a_time:
-        monkeypatch.setattr("fastinit_kernels.probe.layout.WEIGHT_BUDGET", columns_at_a_time)
+        monkeypatch.setattr("fastinit_kernels.probe.arrangement.WEIGHT_BUDGET", columns_at_a_time)
     got = probe("tanh", weights, biases, inputs, np.float32, cotangent=Source.constant(1.0))
     assert got["weight_distinct"].tolist() == [700, 33]
     assert got["updated_distinct"].tolist() == [700, 33]
@@ -164,7 +164,7 @@ def test_rows_in_blocks_fold_their_gradients_once(monkeypatch):
     weights, biases, inputs = arrays((40, 70, 65, 33), 200, np.float32)
     for layer in (0, 1):
         weights, biases = twins_of(weights, biases, layer, 2)
-    got = probe("tanh", weights, biases, inputs, np.float32, cotangent=Source.constant(1.0), block_rows=1)
+    got = probe("tanh", weights, biases, inputs, np.float32, cotangent=Source.constant(1.0), slab_rows=1)
     assert got["updated_distinct"].tolist() == [70, 65, 33]
 
 

@@ -45,7 +45,7 @@ BOUNDS = [bounds for all_of_one in FORMULAS.values() for bounds in all_of_one]
 @pytest.mark.parametrize(("formula", "bounds"), [(f, b) for f, all_of_one in FORMULAS.items() for b in all_of_one])
 def test_the_formula_for_each_pair_of_bounds(formula, bounds):
     # What follows tests each formula where it is used: this says where.
-    assert recipe(*bounds).kernel == formula
+    assert recipe(*bounds).formula == formula
 
 
 # --- each element against many digits ---
@@ -61,7 +61,7 @@ def test_elements_equal_many_digits(kind, bounds):
     nearest = np.array([float(z) for z in exact])
     # float64 from the nearer tail: ln Q, about z²/2, is known to half an ulp, so z to a quarter of one, or to one
     # near 1; the tail function adds 1e-15. Elsewhere a few roundings; `series` and `far` in float32 have one only.
-    one_rounding = kind is np.float32 and recipe(*bounds).kernel in ("truncated_series", "truncated_far")
+    one_rounding = kind is np.float32 and recipe(*bounds).formula in ("truncated_series", "truncated_far")
     scale = np.abs(nearest) if one_rounding else np.maximum(np.abs(nearest), min(1, bounds[1] - bounds[0]))
     allowed = (0.51 if one_rounding else 6) * EPS[kind] * scale
     # An element beyond the outermost value within the bounds has been moved there.
@@ -194,7 +194,7 @@ def test_no_test_tells_the_draws_from_the_rounded_law(lower, upper):
 
     distinct = 1 + np.count_nonzero(np.diff(keys))
     mean, variance = expected_distinct(density, lower, upper, N)
-    if recipe(lower, upper).kernel in ("truncated_series", "truncated_far"):
+    if recipe(lower, upper).formula in ("truncated_series", "truncated_far"):
         assert abs(distinct - mean) < 4.5 * math.sqrt(max(variance, 1))
     else:  # three roundings on the way leave out one value in three hundred
         assert 0.995 * mean < distinct <= mean + 4.5 * math.sqrt(variance)

@@ -82,7 +82,7 @@ def call_by_rows(address, z, value, slope, rows, n, row_bytes):
 def by_address(activation, z, run=call):
     """(phi, phi') as the forward pass gets them."""
     value, slope = np.full_like(z, 7), np.full_like(z, 7)
-    address = activation_kernel(get_activation(activation).kernel, z.dtype.name).address
+    address = activation_kernel(get_activation(activation).compiled, z.dtype.name).address
     rows = np.atleast_2d(z)
     run(address, place_of(z), place_of(value), place_of(slope), *rows.shape, rows.strides[0])
     return value, slope
@@ -174,9 +174,9 @@ def test_it_is_looked_up_by_identity():
     assert get_activation((my_tanh, my_tanh_slope)) is not activation
     assert {activation: 1}[get_activation(my_tanh)] == 1
     assert activation.name == "my_tanh"
-    assert activation.kernel == (my_tanh, None)
-    assert get_activation((my_tanh, my_tanh_slope)).kernel == (my_tanh, my_tanh_slope)
-    assert ACTIVATIONS["tanh"].kernel == "tanh"
+    assert activation.compiled == (my_tanh, None)
+    assert get_activation((my_tanh, my_tanh_slope)).compiled == (my_tanh, my_tanh_slope)
+    assert ACTIVATIONS["tanh"].compiled == "tanh"
     assert activation.saturation is activation.range is activation.parameter is None
 
 

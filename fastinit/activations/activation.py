@@ -59,7 +59,7 @@ class Activation:
     code: str = ""
 
     @property
-    def kernel(self) -> str | tuple[Any, Any]:
+    def compiled(self) -> str | tuple[Any, Any]:
         """What the kernels know it by: its name, or a user's functions."""
         return self.user or self.name
 

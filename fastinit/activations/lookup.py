@@ -33,7 +33,7 @@ def get_activation(value: object, argument: str = "activation") -> Activation:
 
 
 # By what it was got by: its functions need not be those of a module.
-copyreg.pickle(Activation, lambda row: (get_activation, (row.kernel,)))
+copyreg.pickle(Activation, lambda row: (get_activation, (row.compiled,)))
 
 
 def is_function(value: Any) -> bool:

@@ -20,7 +20,7 @@ from .measure import measure
 from .network import Network
 from .resolve import resolve
 from .result import ProbeResult
-from .settings import argument_names
+from .settings import ARGUMENTS
 
 # What `recommend` decides itself.
 _DECIDED = ("scheme", "weights", "sigma_w", "backward")
@@ -221,7 +221,7 @@ def recommend(
 
 
 def _check_arguments(arguments: dict[str, Any], phi: Activation) -> None:
-    accepted = [word for word in argument_names() if word not in _DECIDED] + [phi.parameter] * bool(phi.parameter)
+    accepted = [word for word in ARGUMENTS if word not in _DECIDED] + [phi.parameter] * bool(phi.parameter)
     for word in arguments:
         if word in _DECIDED:
             raise TypeError(f"recommend() decides argument {shown(word)} itself; name schemes in 'candidates'")

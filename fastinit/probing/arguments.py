@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..weights.dtypes import compute_type, largest
+from ..weights.dtypes import arithmetic, largest
 from ..weights.laws import NORMAL_REACH
 from ..words import check_finite, check_integer, entries, plain_string, shown
 
@@ -142,7 +142,7 @@ def check_fits(argument: str, value: float, dtype: str, given: Any = None) -> fl
 
 def check_drawn(argument: str, value: float, std: float, dtype: str, mean: float = 0.0) -> float:
     """Return an argument if normal numbers of that standard deviation stay in the range of a type."""
-    reach = NORMAL_REACH[np.dtype(compute_type(dtype)).name]
+    reach = NORMAL_REACH[arithmetic(dtype)]
     if not abs(mean) + reach * std <= largest(dtype):
         rule = (
             f"keep all that is drawn, {reach:g} std to either side, within ±{largest(dtype):.4g}, the range of {dtype}"

@@ -1,14 +1,16 @@
 """The figures of a layer: what each counts, between which limits it is, and how a table writes it.
 
-The kernels measure them by these names (`fastinit_kernels.probe.figures`), `ProbeResult` says what each means, and
-files, tables and pictures follow from here: a figure without a field, or a field without a figure, is an error when
-`result` is imported.
+The kernels measure them by these names (`fastinit_kernels.probe.figures`), `ProbeResult` says what each means; files,
+stores, tables and pictures follow from here. What stands in one of the three and not in the others is an error when
+`result` is imported, or the kernels are (`bridge`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+from ..words import tied
 
 _SIZE = (0.0, math.inf)
 _SHARE = (0.0, 1.0)
@@ -26,11 +28,14 @@ class Figure:
         Of what it is a count: "activations", "units" or "weights"; None: it is no count.
     heading
         That of its column in a table; None: it has none.
+    whole
+        Whether it is a whole number, though NaN where there is no backward pass.
     """
 
     limits: tuple[float, float] = (-math.inf, math.inf)
     counts: str | None = None
     heading: str | None = None
+    whole: bool = False
 
     @property
     def is_share(self) -> bool:
@@ -58,7 +63,7 @@ FIGURES: dict[str, Figure] = {
     "gradient_zero": Figure(_SHARE),
     "gradient_nonfinite": Figure(_SIZE),
     "weight_gradient_std": Figure(_SIZE, heading="dW std"),
-    "updated_distinct": Figure(_SIZE, heading="after a step"),
+    "updated_distinct": Figure(_SIZE, heading="after a step", whole=True),
     "chi": Figure(_SIZE, heading="chi"),
     "weight_mean": Figure(),
     "weight_std": Figure(_SIZE),
@@ -68,9 +73,12 @@ FIGURES: dict[str, Figure] = {
     "overflow": Figure(counts="activations"),
 }
 
-# The columns of a table of all, in their order; whole numbers, though NaN where there is no backward pass.
+# The columns of a table, in their order.
 COLUMNS = (
     "mean", "std", "q", "saturated", "dead", "distinct", "updated_distinct", "nonfinite", "correlation", "chi",
     "gradient_std", "weight_gradient_std",
 )  # fmt: skip
-WHOLE = ("updated_distinct",)
+tied("column", {
+    "heading: fastinit/probing/figures.py, FIGURES": [name for name, figure in FIGURES.items() if figure.heading],
+    "place: fastinit/probing/figures.py, COLUMNS": COLUMNS,
+})  # fmt: skip

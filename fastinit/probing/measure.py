@@ -10,6 +10,7 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
+from ..weights.dtypes import is_rounded
 from ..weights.initialize import init
 from ..weights.laws import Constant, Law, Normal, Recipe, Sampled
 from ..weights.schemes import Scheme
@@ -21,8 +22,7 @@ from .result import ProbeResult
 from .verdict import judge
 
 if TYPE_CHECKING:
-    from fastinit_kernels.probe.sources import Source
-    from fastinit_kernels.probe.workspace import Inputs
+    from .bridge import Inputs, Source
 
 Array = NDArray[Any]
 
@@ -51,8 +51,7 @@ def _largest(network: Network) -> tuple[str, Any]:
 def _measure_depths(network: Network, networks: Sequence[Network]) -> list[ProbeResult]:
     """Measure the deepest network, and the others on the way."""
     with whole:
-        from fastinit_kernels.probe.bins import edges
-        from fastinit_kernels.probe.run import Layer, no_gradients, run
+        from .bridge import Layer, edges, no_gradients, run
 
     start = time.perf_counter()
     phi, ranges, tensors = network.phi, network.ranges(), _Tensors(network)
@@ -73,7 +72,7 @@ def _measure_depths(network: Network, networks: Sequence[Network]) -> list[Probe
     ]
     cotangent = tensors.drawn(_STANDARD, "cotangent")
     forward, gradients = run(
-        phi.kernel,
+        phi.compiled,
         layers,
         tensors.inputs(),
         bins=network.bins,
@@ -104,10 +103,10 @@ class _Tensors:
 
     def __init__(self, network: Network) -> None:
         with whole:
-            from fastinit_kernels.probe.run import Inputs, Source
+            from .bridge import Inputs, Source
 
         self.network, self.inputs_type, self.source = network, Inputs, Source
-        self.rounding = network.dtype if network.dtype in ("bfloat16", "float16") else None
+        self.rounding = network.dtype if is_rounded(network.dtype) else None
         self.bias_law = Normal(network.biases if isinstance(network.biases, float) else 0.0, network.sigma_b)
         # By the identity of the law: most layers share one, and it lives as long.
         self.recipes: dict[tuple[int, str | None], Recipe] = {}
@@ -119,7 +118,7 @@ class _Tensors:
             network.batch,
             correlation=network.input_correlation or 0.0,
             side=network.image or 1,
-            kernel=network.conv or 1,
+            window=network.conv or 1,
         )
 
     def weight(self, layer: int, law: Law | Array) -> Source:
@@ -153,4 +152,4 @@ class _Tensors:
         if recipe is None:
             recipe = self.recipes[id(law), rounding] = law.recipe(rounding or self.network.compute_dtype)
         key = philox_words(self.network.seed, name)
-        return self.source(recipe.kernel, key, recipe.parameters, rounding=rounding)
+        return self.source(recipe.formula, key, recipe.parameters, rounding=rounding)

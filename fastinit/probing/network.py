@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..activations import Activation
 from ..theory import predict
+from ..weights.dtypes import arithmetic
 from ..weights.fans import Fans
 from ..weights.laws import Law, mean_square
 from ..weights.schemes import Scheme
@@ -91,7 +92,7 @@ class Network(Settings):
     @property
     def compute_dtype(self) -> str:
         """Type of the arithmetic: weights of 16 bits are rounded to them and used as float32."""
-        return "float64" if self.dtype == "float64" else "float32"
+        return arithmetic(self.dtype)
 
     @property
     def plain(self) -> bool:

@@ -6,11 +6,9 @@ import math
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from ..activations import get_activation
 from ..theory.limits import check_normalize
-from ..weights.dtypes import check_dtype
+from ..weights.dtypes import arithmetic, check_dtype, compute_type
 from ..weights.fans import Layout
 from ..weights.laws import Tensor
 from ..weights.schemes import Scheme, SchemeLike, as_scheme, get_scheme, resolve_scheme
@@ -39,7 +37,7 @@ def resolve(words: dict[str, Any]) -> Network:
     word = phi.parameter or ""
     parameter = phi.resolve(params.get(word) if word else None, argument=word or "param")
     dtype = check_dtype(given.dtype)
-    compute = np.float64 if dtype == "float64" else np.float32
+    compute, computed = compute_type(dtype), arithmetic(dtype)
     conv = None if given.conv is None else check_integer("conv", given.conv, minimum=1)
     matrices = None if given.weights is None else check_weights(given.weights, dtype, conv)
     x = None if given.inputs is None else check_inputs(given.inputs, compute, conv is not None)
@@ -47,8 +45,8 @@ def resolve(words: dict[str, Any]) -> Network:
     images = check_integer("batch", given.batch, minimum=1) if x is None else len(x)
     side = check_image(given.image, conv, x)
     check_sizes(sizes, images * (side or 1) ** 2, conv, "width" if given.widths is None else "widths")
-    counted, arithmetic = check_bins(given.bins, len(sizes) - 1), np.dtype(compute).name
-    check_fits(word or "param", parameter, arithmetic)
+    counted = check_bins(given.bins, len(sizes) - 1)
+    check_fits(word or "param", parameter, computed)
     biases, spread = check_bias(given.bias, sizes, compute), check_finite("sigma_b", given.sigma_b, minimum=0)
     constant = biases if isinstance(biases, float) else 0.0
     residual = check_flag("residual", given.residual)
@@ -73,14 +71,14 @@ def resolve(words: dict[str, Any]) -> Network:
         x=x,
         bias=(biases or "zeros") if isinstance(biases, float) else "biases",
         biases=biases,
-        sigma_b=check_drawn("sigma_b", spread, spread, arithmetic, constant),
+        sigma_b=check_drawn("sigma_b", spread, spread, computed, constant),
         backward=check_flag("backward", given.backward),
         bins=counted,
-        range=None if given.range is None else check_range(given.range, counted, arithmetic),
+        range=None if given.range is None else check_range(given.range, counted, computed),
         seed=seed,
         dtype=dtype,
         residual=residual,
-        branch_scale=check_fits("branch_scale", scale, arithmetic),
+        branch_scale=check_fits("branch_scale", scale, computed),
         normalize=check_normalize(given.normalize),
         conv=conv,
         image=side,

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..activations import ACTIVATIONS, ActivationLike
 from ..weights.schemes import SchemeLike, scheme_words
-from ..words import nearest, shown
+from ..words import apart, nearest, shown
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,23 +44,29 @@ class Arguments:
     @classmethod
     def of(cls, words: dict[str, Any]) -> tuple[Arguments, dict[str, Any]]:
         """Return a call's words as arguments, and those that are parameters of the scheme or of the activation."""
-        for word in words:
+        params = {word: value for word, value in words.items() if word not in ARGUMENTS}
+        for word in params:
             check_argument(word)
-        names = argument_names()
-        own = {word: value for word, value in words.items() if word in names}
-        return cls(**own), {word: value for word, value in words.items() if word not in names}
+        return cls(**{word: value for word, value in words.items() if word in ARGUMENTS}), params
 
 
-def argument_names() -> list[str]:
-    """Return the arguments' names, in their order."""
-    return [field.name for field in fields(Arguments)]
+ARGUMENTS = tuple(field.name for field in fields(Arguments))
+"""The arguments' names, in their order."""
+
+
+def parameter_names() -> set[str]:
+    """Return every word that some scheme or activation takes."""
+    return scheme_words() | {row.parameter for row in ACTIVATIONS.values() if row.parameter}
+
+
+apart(parameter_names(), "probe", ARGUMENTS)
 
 
 def check_argument(word: str) -> None:
     """Refuse a keyword that neither `probe` nor any scheme or activation knows."""
-    known = {*argument_names(), *scheme_words(), *(row.parameter for row in ACTIVATIONS.values() if row.parameter)}
-    if word not in known:
-        raise TypeError(f"probe() has no argument {shown(word)}{nearest(word, sorted(known))}")
+    if word not in ARGUMENTS and word not in parameter_names():
+        near = nearest(word, sorted({*ARGUMENTS, *parameter_names()}))
+        raise TypeError(f"probe() has no argument {shown(word)}{near}")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,4 +119,8 @@ class Settings:
 
     def settings(self) -> dict[str, Any]:
         """Return these arguments by their names."""
-        return {field.name: getattr(self, field.name) for field in fields(Settings)}
+        return {name: getattr(self, name) for name in SETTINGS}
+
+
+SETTINGS = tuple(field.name for field in fields(Settings))
+"""Their names, in their order."""

@@ -36,7 +36,7 @@ class Store:
     path
         File to go on with, or to begin.
     grid
-        Argument -> values, as `Sweep` knows them.
+        Argument -> values, as `sweep` knows them.
     expected
         What each point's result must have recorded, by the names of its fields.
 
@@ -84,7 +84,7 @@ class Store:
 
     def _read(self, file: OpenFile) -> tuple[bool, str]:
         """Take in the file's lines; return whether it has its header, and words on the lines that do not belong."""
-        header, odd = False, dict[int, str]()
+        header, unread = False, dict[int, str]()
         number, start, size, line = 0, 0, 0, b""
         for number, line in enumerate(file.lines(), 1):
             start, size = size, size + len(line)
@@ -95,23 +95,23 @@ class Store:
                     continue
                 difference = self._difference(entry)
             except (ValueError, TypeError, RecursionError) as error:
-                odd[number] = str(error)
+                unread[number] = str(error)
                 continue
             if difference and not header:
                 raise ValueError(f"argument 'store' must belong to this grid, got {shown(file.path)}, {difference}")
             if difference:
-                odd[number] = f"another header, {difference}"
+                unread[number] = f"another header, {difference}"
             elif not header:
                 header = True
                 self._set_order(list(entry["grid"]))
         known = header or bool(self.done)
-        cut = number in odd and not line.endswith(b"\n") and self._may_begin_with(line, known)
+        cut = number in unread and not line.endswith(b"\n") and self._may_begin_with(line, known)
         if size and not known and not (cut and number == 1):
             raise ValueError(f"argument 'store' must be a sweep's file, got {shown(file.path)}, which is not")
         if cut and file.locked:
             file.cut(start)
-            odd[number] = "cut off, and taken away"
-        return header, _told(file.path, odd)
+            unread[number] = "cut off, and taken away"
+        return header, _told(file.path, unread)
 
     def _take(self, entry: Any) -> None:
         """Take in a point, if the line says what only this sweep can have written."""
@@ -146,11 +146,11 @@ class Store:
         return any(line[: len(begin)] == begin[: len(line)] for begin in _BEGINNINGS)
 
 
-def _told(path: str, odd: Mapping[int, str]) -> str:
+def _told(path: str, unread: Mapping[int, str]) -> str:
     """Return words on lines that do not belong; none if there are none."""
-    if not odd:
+    if not unread:
         return ""
-    words = [f"line {number} ({reason[:200]})" for number, reason in odd.items()]
+    words = [f"line {number} ({reason[:200]})" for number, reason in unread.items()]
     more = [f"and {len(words) - _MOST_NAMED} more"] if len(words) > _MOST_NAMED else []
     named = ", ".join(words[:_MOST_NAMED] + more)
     return (

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastinit_kernels.numeric.integers import ceil_div
 
 from ..activations import label
 from ..probing.figures import FIGURES
@@ -37,7 +38,7 @@ def plot_sweep(
     maps = [_map(sweep, figure, x, y, layer, dict(zip(rest, values, strict=True))) for values in panels]
     limits = _limits(maps, figure)
     columns = min(4, len(panels))
-    rows = -(-len(panels) // columns)
+    rows = ceil_div(len(panels), columns)
     page = new_figure(3.2 * columns + 1.4, 2.9 * rows + 0.5)
     axes = page.subplots(rows, columns, squeeze=False).ravel()
     which = "last layer" if layer == -1 else f"layer {layer}"
@@ -112,7 +113,7 @@ def _panel(axes: Any, sweep: SweepResult, x: str, y: str, grid: tuple[Any, Any],
             words.set_path_effects([withStroke(linewidth=1.2, foreground=INK)])
     for set_ticks, places, name in ((axes.set_xticks, columns, x), (axes.set_yticks, rows, y)):
         labels = sweep.grid[name]
-        step = -(-len(labels) // 8)
+        step = ceil_div(len(labels), 8)
         set_ticks(places[::step], [_tick(value) for value in labels[::step]])
     axes.set_xlabel(x, fontsize=9, color=INK)
     axes.set_ylabel(y, fontsize=9, color=INK)

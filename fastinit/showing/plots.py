@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastinit_kernels.numeric.integers import ceil_div
 
 from ..activations import ACTIVATIONS
 from ..files import path_name, replacing
@@ -66,7 +67,7 @@ def plot_probe(result: "ProbeResult", path: str | os.PathLike[str]) -> None:
     """
     layers = choose(result.depth, _MOST_PANELS)
     columns = min(_PER_ROW, len(layers))
-    rows = -(-len(layers) // columns)
+    rows = ceil_div(len(layers), columns)
     figure = new_figure(10.5, 1.75 * rows + 4.1)
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.75 * rows + 0.9, 3.2))
     top, bottom = parts

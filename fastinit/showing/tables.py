@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..probing.figures import COLUMNS, FIGURES, WHOLE
+from ..probing.figures import COLUMNS, FIGURES
 from ..words import check_integer, number, writable
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _says_something(name: str, values: Any, widths: tuple[int, ...]) -> bool:
 def _write(value: Any, name: str) -> str:
     if np.isnan(value):
         return "-"
-    if FIGURES[name].is_share:
+    figure = FIGURES[name]
+    if figure.is_share:
         return f"{100 * value:.1f}%"
-    return f"{int(value)}" if FIGURES[name].counts or name in WHOLE else number(value, 3)
+    return f"{int(value)}" if figure.counts or figure.whole else number(value, 3)

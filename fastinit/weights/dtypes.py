@@ -45,6 +45,16 @@ def compute_type(dtype: str) -> type[np.floating[Any]]:
     return np.float64 if dtype == "float64" else np.float32
 
 
+def arithmetic(dtype: str) -> str:
+    """Return the name of that type."""
+    return np.dtype(compute_type(dtype)).name
+
+
+def is_rounded(dtype: str) -> bool:
+    """Say whether values are rounded to the type after they have been computed."""
+    return arithmetic(dtype) != dtype
+
+
 def largest(dtype: str) -> float:
     """Return the largest finite value of a dtype."""
     return float(ml_dtypes.finfo(DTYPES[dtype]).max)  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from functools import lru_cache
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..words import fitting, printable, shown
+from ..words import apart, fitting, printable, shown
 from .dtypes import DTYPES, check_dtype
 from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
 from .laws import Law, Tensor
 from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape, overlaps_itself
-from .schemes import Scheme, SchemeLike, resolve_scheme
+from .schemes import Scheme, SchemeLike, resolve_scheme, scheme_words
 from .streams import check_name, check_seed
 
 
@@ -105,6 +106,9 @@ def init(
         target = _target(out, sizes, DTYPES[kind])
         law.fill(tensor, part, target)
     return target if out is None else out
+
+
+apart(scheme_words(), "init", inspect.signature(init).parameters)
 
 
 def normal(

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache, lru_cache
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
-from ..words import check_finite, plain_number, shown
+from ..words import check_finite, plain_number, shown, tied
 from .dtypes import DTYPES, compute_type, largest
 from .fans import Layout
 from .regions import Region, Shape, flat_view, geometry
@@ -92,14 +92,30 @@ class Constant:
 
 
 class Recipe(NamedTuple):
-    """What a kernel needs of a law: which one draws it, and its parameters."""
+    """How a kernel draws a law: by which formula, and with which parameters."""
 
-    kernel: str
+    formula: str
     parameters: NDArray[np.float64]
 
 
+# Names of the formulas by which some law is drawn.
+_FORMULAS: set[str] = set()
+
+
 class Sampled(ABC):
-    """A law that a kernel draws, element by element."""
+    """A law that a kernel draws, element by element.
+
+    Attributes
+    ----------
+    formulas
+        Those that its recipes name, of `fastinit_kernels.fill.draw.LAWS`.
+    """
+
+    formulas: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _FORMULAS.update(cls.formulas)
 
     @property
     @abstractmethod
@@ -142,17 +158,16 @@ def _kernels() -> tuple[ModuleType, ModuleType]:
     with whole:
         from fastinit_kernels.fill import dense, draw
 
+    tied("law", {"class: fastinit/weights/laws.py": _FORMULAS, "kernel: fastinit_kernels/fill/draw.py": draw.LAWS})
+    tied("dtype", {"row: fastinit/weights/dtypes.py": DTYPES, "store: fastinit_kernels/fill/draw.py": draw.STORES})
     return dense, draw
 
 
-def recipe(kernel: str, *numbers: float) -> Recipe:
+def recipe(formula: str, *numbers: float) -> Recipe:
     """Return a recipe with its parameters filled up."""
-    with whole:
-        from fastinit_kernels.fill.draw import PARAMETERS
-
-    packed = np.zeros(PARAMETERS)
+    packed = np.zeros(_kernels()[1].PARAMETERS)
     packed[: len(numbers)] = numbers
-    return Recipe(kernel, packed)
+    return Recipe(formula, packed)
 
 
 def check_range(name: str, value: float, dtype: str) -> None:
@@ -192,6 +207,7 @@ class Uniform(Sampled):
 
     low: float
     high: float
+    formulas = ("uniform",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", check_finite("low", self.low))
@@ -256,6 +272,7 @@ class Normal(Sampled):
 
     mean: float
     std: float
+    formulas = ("normal",)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", check_finite("mean", self.mean))

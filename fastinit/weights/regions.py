@@ -144,12 +144,12 @@ def flat_view(out: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...], int] | 
     return flat, strides, -low
 
 
-def blocks(region: Region, most: int) -> Iterator[Region]:
+def parts(region: Region, most: int) -> Iterator[Region]:
     """Cut a region into parts of at most about `most` elements, along its longest axes."""
     if math.prod(length for _, length in region) <= most:
         yield region
         return
     axis = max(range(len(region)), key=lambda a: region[a][1])
     start, length = region[axis]
-    for part in ((start, length // 2), (start + length // 2, length - length // 2)):
-        yield from blocks((*region[:axis], part, *region[axis + 1 :]), most)
+    for cut in ((start, length // 2), (start + length // 2, length - length // 2)):
+        yield from parts((*region[:axis], cut, *region[axis + 1 :]), most)

@@ -117,6 +117,9 @@ def _scheme(name: str, formula: str, *aliases: str) -> Callable[[Callable[..., R
     def register(build: Callable[..., Rule]) -> Callable[..., Rule]:
         defaults = {p.name: p.default for p in inspect.signature(build).parameters.values()}
         entry = _Entry(name, formula, build, defaults)
+        for word in (name, *aliases):
+            if word in _REGISTRY:
+                raise ValueError(f"scheme {word!r} is registered already, as {_REGISTRY[word].name!r}")
         _REGISTRY.update(dict.fromkeys((name, *aliases), entry))
         return build
 

@@ -15,11 +15,11 @@ from ..words import check_finite, check_integer, shown
 from .dtypes import compute_type
 from .fans import Layout
 from .laws import Normal, Tensor, Uniform
-from .regions import Region, blocks, flat_view
+from .regions import Region, flat_view, parts
 from .streams import philox_key
 
 # Elements drawn at a time where a temporary is needed.
-_BLOCK = 1 << 20
+_AT_A_TIME = 1 << 20
 
 
 def _layout(tensor: Tensor) -> Layout:
@@ -142,7 +142,7 @@ class PositiveUnitBall:
         incoming = tuple(region[a] if a in neurons else (0, size) for a, size in enumerate(tensor.shape))
         sums = np.zeros([region[a][1] if a in neurons else 1 for a in range(len(region))])
         rests = np.zeros_like(sums)
-        for part in blocks(incoming, _BLOCK):
+        for part in parts(incoming, _AT_A_TIME):
             u = self._uniform(tensor, part).astype(np.float64)
             here = tuple(
                 slice(start - region[a][0], start - region[a][0] + n) if a in neurons else slice(None)
@@ -153,7 +153,7 @@ class PositiveUnitBall:
             sums[here] += head.sum(tuple(connections), keepdims=True)
             rests[here] += (u - head).sum(tuple(connections), keepdims=True)
         total = (sums + rests).astype(kind)
-        for part in blocks(region, _BLOCK):
+        for part in parts(region, _AT_A_TIME):
             here = tuple(slice(start - r[0], start - r[0] + n) for (start, n), r in zip(part, region, strict=True))
             divisor = total[tuple(s if a in neurons else slice(None) for a, s in enumerate(here))]
             out[here] = self._uniform(tensor, part) / divisor

@@ -16,7 +16,7 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 
 from ..words import check_finite, plain_number
-from .dtypes import compute_type, largest
+from .dtypes import arithmetic, largest
 from .gaussian import (
     at_survival,
     fit,
@@ -41,8 +41,8 @@ _NEAREST_FAR = {"float32": 0.5, "float64": 5.0}
 _BENT = 2.0
 
 _ROOT_2_PI = Decimal("2.506628274631000502415765284811")
-# Words of a block of the kernels' `centre` and `wide`.
-_BLOCK = 1 << 13
+# Words of a cell of the kernels' `centre` and `wide`.
+_CELL = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class TruncatedNormal(Sampled):
     std: float
     lower: float
     upper: float
+    formulas = ("truncated_series", "truncated_far", "truncated_centre", "truncated_wide")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", check_finite("mean", self.mean))
@@ -78,7 +79,7 @@ class TruncatedNormal(Sampled):
         if not self.std:
             return Normal(self.mean, 0.0).recipe(dtype)
         self._check_reach(dtype)
-        ends, kind, bounds = self._inside(dtype), np.dtype(compute_type(dtype)).name, (self.lower, self.upper)
+        ends, kind, bounds = self._inside(dtype), arithmetic(dtype), (self.lower, self.upper)
         straight = _series(*bounds, kind)
         if straight:
             return recipe("truncated_series", *ends, *self._scaled(straight))
@@ -96,7 +97,7 @@ class TruncatedNormal(Sampled):
     def _check_reach(self, dtype: str) -> None:
         """Refuse a law whose values the dtype cannot hold. A bound that it cannot hold is none."""
         check_range("mean", self.mean, dtype)
-        deepest = math.sqrt(2 * _DEEPEST[np.dtype(compute_type(dtype)).name])
+        deepest = math.sqrt(2 * _DEEPEST[arithmetic(dtype)])
         below, above = math.hypot(min(self.upper, 0.0), deepest), math.hypot(max(self.lower, 0.0), deepest)
         ends = [self.mean + self.std * z for z in (max(self.lower, -below), min(self.upper, above))]
         if max(map(abs, ends)) > largest(dtype):
@@ -134,14 +135,14 @@ class TruncatedNormal(Sampled):
             left, _, width = _probabilities(self.lower, self.upper)
             kappa = width / 2**32
             origin = (Decimal("0.5") - left) / kappa - Decimal("0.5")
-            # Half-way between two blocks around 0, so that symmetric bounds give symmetric values; far off, halves of
-            # blocks would not be exact.
-            middle = math.floor(origin / _BLOCK) + (0.5 if abs(origin) < 2**35 else 0.0)
-            r = Decimal(2 * fraction) * kappa * _BLOCK
+            # Half-way between two cells around 0, so that symmetric bounds give symmetric values; far off, halves of
+            # cells would not be exact.
+            middle = math.floor(origin / _CELL) + (0.5 if abs(origin) < 2**35 else 0.0)
+            r = Decimal(2 * fraction) * kappa * _CELL
             k, k_low = _two_parts(_ROOT_2_PI * r, "float32")
-            rest = _ROOT_2_PI * r / _BLOCK, r
+            rest = _ROOT_2_PI * r / _CELL, r
             return [
-                middle, *(_single(x) for x in (Decimal(middle) * _BLOCK - origin,)), k, k_low,
+                middle, *(_single(x) for x in (Decimal(middle) * _CELL - origin,)), k, k_low,
                 *(_single(x) for x in rest), math.ldexp(1.0, exponent - 1), float(np.float32(self.mean)),
             ]  # fmt: skip
 
@@ -224,7 +225,7 @@ def _factors_of_tail(lower: float, upper: float) -> list[float]:
     """Return the factors of A, in two parts, and of L in the nearer tail twice, 1 - 2 |d|."""
     with precise(lower, upper):
         step = _probabilities(lower, upper)[2] / 2**31
-        return [*_two_parts(-step * _BLOCK, "float32"), _single(-step)]
+        return [*_two_parts(-step * _CELL, "float32"), _single(-step)]
 
 
 def _twice_probabilities(lower: float, upper: float) -> list[float]:

@@ -3,7 +3,7 @@
 A group of elements (see `draw`) is computed whole, straight into `out` where it is wanted whole, else into a scratch
 group from which the wanted part is copied.
 
-The region to fill arrives as `geometry`, an int64 array (see `fastinit.regions.geometry`):
+The region to fill arrives as `geometry`, an int64 array (see `fastinit.weights.regions.geometry`):
 (elements, run length, out stride in a run, first flat index, first out offset, then a triple
 (length, flat-index stride, out stride) for each outer dimension, the slowest first).
 """
@@ -20,6 +20,7 @@ from ..machine.modes import use_widest_vectors
 from ..machine.pointers import moved, pointers, stack_array
 from ..machine.records import Table
 from ..machine.threads import run_tiles
+from ..numeric.integers import ceil_div
 from .batches import BATCH
 from .draw import LAWS, STORES, group_function, group_size, load_key, parameters_function, stored_type
 
@@ -94,7 +95,7 @@ def fill(law: str, dtype: str, out: Any, geometry: Any, key: Any, parameters: An
     """Write the region `geometry` of the tensor (key, law, parameters) to `out`, a flat array of the stored type."""
     elements, run = int(geometry[0]), int(geometry[1])
     if elements:
-        steps = elements // run * -(-run // 64) * 64  # a run, however short, costs whole groups
+        steps = elements // run * ceil_div(run, 64) * 64  # a run, however short, costs whole groups
         out_at, geometry_at, key_at, parameters_at = map(place_of, (out, geometry, key, parameters))
         launch = np.array([(out_at, geometry_at, len(geometry), key_at, parameters_at)], _FILL.dtype)
-        run_tiles(fill_kernel(law, dtype), place_of(launch), -(-elements // TILE), steps)
+        run_tiles(fill_kernel(law, dtype), place_of(launch), ceil_div(elements, TILE), steps)

@@ -16,6 +16,7 @@ from ..machine.modes import use_widest_vectors
 from ..machine.pointers import pointers, stack_array
 from ..machine.records import Table
 from ..machine.threads import run_tiles
+from ..numeric.integers import ceil_div
 from ..numeric.philox import philox
 from .draw import STORES, group_function, group_size, load_key, parameters_function, stored_type
 
@@ -169,4 +170,4 @@ def sparse(
         parameters=place_of(parameters),
     )
     # A kept connection costs about a group of elements.
-    run_tiles(sparse_kernel(dtype), place_of(launch), -(-neurons.total // TILE), neurons.total * k * 64)
+    run_tiles(sparse_kernel(dtype), place_of(launch), ceil_div(neurons.total, TILE), neurons.total * k * 64)

@@ -22,8 +22,8 @@ def identity(x: Any) -> Any:
 def bfloat16_bits(x: Any) -> Any:
     """The uint16 pattern of float32 x as bfloat16; x is finite or infinite, never NaN."""
     b = bits_of_float32(x)
-    odd = (b >> np.uint32(16)) & _ONE
-    return np.uint16(np.uint32(b + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+    last = (b >> np.uint32(16)) & _ONE
+    return np.uint16(np.uint32(b + np.uint32(0x7FFF) + last) >> np.uint32(16))
 
 
 @inline
@@ -32,9 +32,9 @@ def float16_bits(x: Any) -> Any:
     b = bits_of_float32(x)
     sign = np.uint32(b & _SIGN) >> np.uint32(16)
     magnitude = np.uint32(b & _MAGNITUDE)
-    odd = (magnitude >> np.uint32(13)) & _ONE
+    last = (magnitude >> np.uint32(13)) & _ONE
     # Rebias the exponent by 15 - 127 and round the 13 dropped bits.
-    normal = np.uint32(magnitude + np.uint32(0xC8000FFF) + odd) >> np.uint32(13)
+    normal = np.uint32(magnitude + np.uint32(0xC8000FFF) + last) >> np.uint32(13)
     # Below 2^-14 halves are multiples of 2^-24, the last place of 0.5: adding 0.5 rounds to that grid.
     half = np.float32(0.5)
     subnormal = np.uint32(bits_of_float32(float32_of_bits(magnitude) + half) - bits_of_float32(half))

@@ -114,7 +114,7 @@ def wide_f64(low: Any, high: Any, p: Any) -> Any:
 # k = K(1) m kappa 2^13 (in two parts), k_rest = K(1) m kappa and r = m kappa 2^13, for one more product to round would
 # leave out values.
 
-_BLOCK_BITS, _IN_BLOCK, _BLOCK = np.uint32(13), np.uint32((1 << 13) - 1), np.float32(2.0**-13)
+_CELL_BITS, _IN_CELL, _CELL = np.uint32(13), np.uint32((1 << 13) - 1), np.float32(2.0**-13)
 
 # V at the z, a little within CENTRE, from which on out it is taken from the logarithm of V.
 _OUTER_BELOW = np.float32(0.0126)
@@ -122,8 +122,8 @@ _OUTER_BELOW = np.float32(0.0126)
 
 @inline
 def _split(w: Any, p: Any) -> Any:
-    a = np.float32(np.int32(w >> _BLOCK_BITS)) - p[2]
-    return a, np.float32(np.int32(w & _IN_BLOCK)) + p[3]
+    a = np.float32(np.int32(w >> _CELL_BITS)) - p[2]
+    return a, np.float32(np.int32(w & _IN_CELL)) + p[3]
 
 
 @inline
@@ -136,7 +136,7 @@ def _ratio(nearer: Any, p: Any) -> Any:
 @inline
 def _inner(a: Any, rest: Any, ratio: Any, p: Any) -> Any:
     """The product m z, for |z| <= 2.5."""
-    return fma(a, p[4], fma(fma(rest, _BLOCK, a), ratio, rest * p[6]))
+    return fma(a, p[4], fma(fma(rest, _CELL, a), ratio, rest * p[6]))
 
 
 @inline

@@ -17,16 +17,17 @@ from numba.core import types
 
 from ..machine.lanes import Lanes, Vectors, counting, lanes_of, panel_width
 from ..machine.pointers import intrinsic
+from .records import SUMS
 
 # Accumulators of a column of a matrix in a chunk, one row of a panel each.
-VALUES = ("low", "high", "bad", "zero", "centre", "scale", "sum", "squares")
+OF_VALUES = ("low", "high", "bad", "zero", "centre", "scale", "sum", "squares")
 # Of a matrix whose columns are told apart: weights and their gradients.
-MARKED = (*VALUES, "mark")
+OF_MARKED = (*OF_VALUES, "mark")
 # Of a layer: those of a, those of z, and of both.
-LAYER = (
-    *VALUES,
-    *(f"z_{name}" for name in VALUES),
-    "mark", "saturated", "slopes", "size", "pairs", "pair_squares",
+OF_LAYER = (
+    *OF_VALUES,
+    *(f"z_{name}" for name in OF_VALUES),
+    "mark", "size", *SUMS,
 )  # fmt: skip
 
 _LAYOUT = {32: (0x7F800000, 23, 0x9E3779B1, 5), 64: (0x7FF << 52, 52, 0x9E3779B97F4A7C15, 29)}
@@ -46,7 +47,7 @@ class _Column:
         self.bad, self.zeros = v.variable(self.zero), v.variable(self.zero)
         self.sum, self.squares = v.variable(self.zero), v.variable(self.zero)
 
-    def look(self, x: Lanes, careful: bool) -> Lanes:
+    def widen(self, x: Lanes, careful: bool) -> Lanes:
         """First pass: the range and the zeros, and what is not finite; returns x with that taken out."""
         low, high = self.low.get(), self.high.get()
         if careful:
@@ -70,14 +71,14 @@ class _Column:
         self.bad.set(self.zero)
         self.zeros.set(self.zero)
 
-    def aim(self) -> None:
+    def set_unit(self) -> None:
         """Between the passes: the centre of the range, and the power of two that brings its half to [1, 2)."""
         low, high = self.low.get() * self.half, self.high.get() * self.half
         centre = low + high
         self.centre = centre.where(centre.finite(), self.zero)
         self.scale = inverse_power(self.v, (high - low).as_bits())
 
-    def add(self, x: Lanes, careful: bool) -> None:
+    def sum_up(self, x: Lanes, careful: bool) -> None:
         """Second pass: the sums of the shifted and scaled values."""
         d = (x - self.centre) * self.scale
         if careful:
@@ -86,7 +87,7 @@ class _Column:
         self.squares.set(d.times_plus(d, self.squares.get()))
 
     def figures(self, prefix: str = "") -> dict[str, Lanes]:
-        """What `VALUES` names."""
+        """What `OF_VALUES` names."""
         variables = {
             "low": self.low, "high": self.high, "bad": self.bad, "zero": self.zeros,
             "sum": self.sum, "squares": self.squares,
@@ -122,6 +123,34 @@ class _Mark:
         return {"mark": self.hash.get().as_numbers()}
 
 
+class _Sums:
+    """The sums over all matrices that `records.SUMS` names."""
+
+    def __init__(self, v: Vectors) -> None:
+        self.zero, self.one = v.number(0.0), v.number(1.0)
+        self.sums = {name: v.variable(self.zero) for name in SUMS}
+        self.taken: set[str] = set()
+
+    def restart(self) -> None:
+        for variable in self.sums.values():
+            variable.set(self.zero)
+
+    def count(self, name: str, where: Lanes) -> None:
+        total = self.sums[name].get()
+        self._set(name, (total + self.one).where(where, total))
+
+    def add_product(self, name: str, x: Lanes, y: Lanes) -> None:
+        self._set(name, x.times_plus(y, self.sums[name].get()))
+
+    def _set(self, name: str, total: Lanes) -> None:
+        self.taken.add(name)
+        self.sums[name].set(total)
+
+    def figures(self) -> dict[str, Lanes]:
+        """Those that something has been added to."""
+        return {name: self.sums[name].get() for name in self.taken}
+
+
 def inverse_power(v: Vectors, bits: Lanes) -> Lanes:
     """2^-e of numbers in [2^e, 2^(e+1)), kept inside the normal range."""
     exponent, shift, _, _ = _LAYOUT[v.bits]
@@ -132,18 +161,18 @@ def inverse_power(v: Vectors, bits: Lanes) -> Lanes:
 
 
 def _store(v: Vectors, figures: dict[str, Lanes], order: tuple[str, ...], out: Any, width: int) -> None:
-    """Put a column's figures into their rows; a name that `order` lacks, or lacks itself, is an error."""
-    if figures.keys() != set(order):
-        raise KeyError(f"figures {sorted(figures)} are not those of {order}")
+    """Put a column's figures into their rows."""
+    for name in {*order} ^ figures.keys():
+        raise ImportError(f"sum {name!r} must stand in probe/records.py, SUMS, and be taken in probe/columns.py")
     for i, name in enumerate(order):
         v.store(figures[name], v.address(out, i * width))
 
 
 @cache
 def value_statistics(dtype: Any, marked: bool = False) -> Any:
-    """`statistics(x, rows, registers, out)`: the figures VALUES of each column of a panel's rows; all are pointers.
+    """`statistics(x, rows, registers, out)`: the figures OF_VALUES of each column of a panel's rows; all are pointers.
 
-    `marked`: MARKED, the last of them a hash of the column's bits in order.
+    `marked`: OF_MARKED, the last of them a hash of the column's bits in order.
     """
     lanes, width = lanes_of(dtype), panel_width(dtype)
 
@@ -157,22 +186,22 @@ def value_statistics(dtype: Any, marked: bool = False) -> Any:
                 x_column, out_column = v.address(args[0], column), v.address(args[3], column)
                 of_x, mark = _Column(v), _Mark(v)
 
-                def look(careful: bool) -> None:
+                def first(careful: bool) -> None:
                     mark.restart()
                     with counting(builder, zero, args[1]) as row:
                         x = v.load(v.address(x_column, builder.mul(row, row_length)))
-                        of_x.look(x, careful)
+                        of_x.widen(x, careful)
                         of_x.count_zeros(x)
                         if marked:
                             mark.take(x)
 
-                def add(careful: bool) -> None:
+                def second(careful: bool) -> None:
                     with counting(builder, zero, args[1]) as row:
-                        of_x.add(v.load(v.address(x_column, builder.mul(row, row_length))), careful)
+                        of_x.sum_up(v.load(v.address(x_column, builder.mul(row, row_length))), careful)
 
-                _two_passes(v, [of_x], look, add)
+                _two_passes(v, [of_x], first, second)
                 figures = of_x.figures() | (mark.figures() if marked else {})
-                _store(v, figures, MARKED if marked else VALUES, out_column, width)
+                _store(v, figures, OF_MARKED if marked else OF_VALUES, out_column, width)
             return context.get_dummy_value()
 
         return types.void(x, types.int64, types.int64, out), codegen
@@ -182,7 +211,7 @@ def value_statistics(dtype: Any, marked: bool = False) -> Any:
 
 @cache
 def layer_statistics(dtype: Any) -> Any:
-    """`statistics(z, a, f, s, rows, registers, low, high, out)`: the figures LAYER of each column.
+    """`statistics(z, a, f, s, rows, registers, low, high, out)`: the figures OF_LAYER of each column.
 
     z: pre-activations, a: activations, f: phi(z), which is a unless there is a skip, s: slopes phi'(z), panels of the
     same shape, as pointers; `rows` is even, rows come in pairs (2m, 2m + 1), and a missing partner is NaN. What of f
@@ -210,9 +239,9 @@ def layer_statistics(dtype: Any) -> Any:
     return statistics
 
 
-def _two_passes(v: Vectors, matrices: list[_Column], look: Any, add: Any) -> None:
-    """Run look(careful), aim, add(careful): careful only where something is not finite."""
-    look(False)
+def _two_passes(v: Vectors, matrices: list[_Column], first: Any, second: Any) -> None:
+    """Run first(careful), then second(careful) about the centres: careful only where something is not finite."""
+    first(False)
     bad = matrices[0].bad.get()
     for other in matrices[1:]:
         bad = bad + other.bad.get()
@@ -220,14 +249,14 @@ def _two_passes(v: Vectors, matrices: list[_Column], look: Any, add: Any) -> Non
     with v.builder.if_then(troubled, likely=False):
         for matrix in matrices:
             matrix.restart()
-        look(True)
+        first(True)
     for matrix in matrices:
-        matrix.aim()
+        matrix.set_unit()
     with v.builder.if_else(troubled, likely=False) as (then, otherwise):
         with then:
-            add(True)
+            second(True)
         with otherwise:
-            add(False)
+            second(False)
 
 
 def _layer_column(
@@ -236,29 +265,27 @@ def _layer_column(
     """One register of columns of a layer's z, a, f and s, rows from first to last, twice."""
     builder, zero = v.builder, ir.Constant(ir.IntType(64), 0)
     z, a, _, _ = matrices
-    of_a, of_z, mark = _Column(v), _Column(v), _Mark(v)
-    none, one = v.number(0.0), v.number(1.0)
-    saturated, slopes = v.variable(none), v.variable(none)
-    pair, squares = v.variable(none), v.variable(none)
+    of_a, of_z, mark, sums = _Column(v), _Column(v), _Mark(v), _Sums(v)
+    none = v.number(0.0)
+    sizes = v.variable(none)
 
-    def look(careful: bool) -> None:
+    def first(careful: bool) -> None:
         mark.restart()
-        for variable in (saturated, slopes):
-            variable.set(none)
+        sums.restart()
         with counting(builder, zero, rows) as row:
             at = builder.mul(row, row_length)
             x, y, branch, slope = (v.load(v.address(start, at)) for start in matrices)
-            z_finite, _ = of_z.look(x, careful), of_a.look(y, careful)
+            z_finite, _ = of_z.widen(x, careful), of_a.widen(y, careful)
             of_a.count_zeros(y)
             flat = (branch < limits[0]) | (branch > limits[1])
             if careful:
                 flat = flat & branch.finite()
                 slope = slope.where(z_finite, none)
-            saturated.set((saturated.get() + one).where(flat, saturated.get()))
-            slopes.set(slope.times_plus(slope, slopes.get()))
+            sums.count("saturated", flat)
+            sums.add_product("slopes", slope, slope)
             mark.take(y)
 
-    def add(careful: bool) -> None:
+    def second(careful: bool) -> None:
         low, high = (bound.get().as_bits() & v.pattern((1 << (v.bits - 1)) - 1) for bound in (of_z.low, of_z.high))
         size = inverse_power(v, low.where(low > high, high))
         sizes.set(size)
@@ -267,18 +294,17 @@ def _layer_column(
             for r in (0, 1):
                 at = builder.mul(builder.add(row, ir.Constant(ir.IntType(64), r)), row_length)
                 x = v.load(v.address(z, at))
-                of_z.add(x, careful)
-                of_a.add(v.load(v.address(a, at)), careful)
+                of_z.sum_up(x, careful)
+                of_a.sum_up(v.load(v.address(a, at)), careful)
                 both.append(x)
             if careful:
                 finite = both[0].finite() & both[1].finite()
                 both = [x.where(finite, none) for x in both]
             x, y = (x * size for x in both)
-            pair.set(x.times_plus(y, pair.get()))
-            squares.set(x.times_plus(x, y.times_plus(y, squares.get())))
+            sums.add_product("pairs", x, y)
+            sums.add_product("pair_squares", y, y)
+            sums.add_product("pair_squares", x, x)
 
-    sizes = v.variable(none)
-    _two_passes(v, [of_a, of_z], look, add)
-    both = {"saturated": saturated, "slopes": slopes, "size": sizes, "pairs": pair, "pair_squares": squares}
-    figures = of_a.figures() | of_z.figures("z_") | mark.figures() | {name: x.get() for name, x in both.items()}
-    _store(v, figures, LAYER, out, width)
+    _two_passes(v, [of_a, of_z], first, second)
+    figures = of_a.figures() | of_z.figures("z_") | mark.figures() | sums.figures() | {"size": sizes.get()}
+    _store(v, figures, OF_LAYER, out, width)

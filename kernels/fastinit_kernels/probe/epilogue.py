@@ -12,7 +12,7 @@ from ..machine.pointers import address_of, call_at, pointers, stack_array
 from . import columns
 from .gemm import CHUNK
 from .histogram import histogram_function
-from .tasks import ceil_div
+from .tasks import ceiling
 
 
 class Tile(NamedTuple):
@@ -31,7 +31,7 @@ def epilogue_function(dtype: Any) -> Any:
     real, real_at = np.dtype(dtype).type, pointers(dtype)
     nan = real(np.nan)
     measure, count = columns.layer_statistics(dtype), histogram_function(dtype)
-    figures = np.int64(len(columns.LAYER))
+    figures = np.int64(len(columns.OF_LAYER))
     elements = CHUNK * panel_width(dtype)
 
     @inline
@@ -57,7 +57,7 @@ def epilogue_function(dtype: Any) -> Any:
             for i in range(n):
                 slopes[i] = scale * s[i]
         registers = 2 if tile.columns > lanes else 1
-        place = (tile.chunk * ceil_div(layer.n_out, width) + panel) * figures * width
+        place = (tile.chunk * ceiling(layer.n_out, width) + panel) * figures * width
         least, most = real(layer.least), real(layer.most)
         measure(z, a, f, s, even, registers, least, most, real_at(launch.partial, place))
         # Threads that count at the same time count in different copies.

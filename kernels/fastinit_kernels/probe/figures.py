@@ -1,5 +1,6 @@
-"""From merged records to the figures of a probe, one entry a layer."""
+"""From merged records to the figures of a probe, one entry a layer: FORWARD and BACKWARD hold each one's formula."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -10,47 +11,82 @@ from .merging import combine
 from .records import LAYER_RECORD, VALUE_RECORD
 from .workspace import Workspace
 
-GRADIENTS = (
-    "gradient_std", "gradient_max", "gradient_zero", "gradient_nonfinite", "weight_gradient_std", "updated_distinct",
-)  # fmt: skip
+
+class ForwardRecords:
+    """What the forward pass leaves: merged records of each layer's a, z and W, and counts and hashes of its units.
+
+    `both` has the sums over a and z that `records.SUMS` names.
+    """
+
+    def __init__(self, space: Workspace) -> None:
+        self.arrangement, self.buffers = space.arrangement, space.buffers
+        self.both = combine(LAYER_RECORD, self.buffers["records"], self.arrangement.record)
+        self.a, self.z = self.both["a"], self.both["z"]
+        self.weights = combine(VALUE_RECORD, self.buffers["weight_records"], self.arrangement.record)
+        self.histogram = self.buffers["histogram"].sum(axis=0).reshape(self.arrangement.depth, -1)
+        self.z_std, self.weight_std = std(self.z), std(self.weights)
+        self.n_in, self.n_out = np.array(self.arrangement.widths[:-1]), np.array(self.arrangement.widths[1:])
+        self.saturable = not np.isnan(space.layers[0].saturation[0])  # one activation has one rule
+        # Rows 2m and 2m + 1 are neighbours in one image, where images have no partners.
+        self.paired = self.arrangement.batch.side == 1 or self.arrangement.batch.interleaved == 2
+
+    def undefined(self) -> NDArray[Any]:
+        """A figure that there is not."""
+        return np.full(self.arrangement.depth, np.nan)
+
+
+FORWARD: dict[str, Callable[[ForwardRecords], Any]] = {
+    "mean": lambda f: f.a["mean"].copy(),
+    "std": lambda f: std(f.a),
+    "min": lambda f: f.a["minimum"].copy(),
+    "max": lambda f: f.a["maximum"].copy(),
+    "preactivation_mean": lambda f: f.z["mean"].copy(),
+    "preactivation_std": lambda f: f.z_std,
+    "q": lambda f: f.z_std**2 + f.z["mean"] ** 2,
+    "saturated": lambda f: f.both["saturated"] / f.a["count"] if f.saturable else f.undefined(),
+    "zero": lambda f: f.a["zeros"] / f.a["count"],
+    "dead": lambda f: _by_layer(_dead, f.buffers["zeros"] == f.arrangement.rows, f.arrangement.units),
+    "nonfinite": lambda f: f.arrangement.rows * f.n_out - f.a["count"],
+    "distinct": lambda f: _by_layer(_distinct, f.buffers["hashes"], f.arrangement.units),
+    "correlation": lambda f: f.both["pairs"] / f.both["pair_squares"] if f.paired else f.undefined(),
+    "chi": lambda f: f.both["slopes"] / f.z["count"] * (f.arrangement.taps * f.n_in) * f.weight_std**2,
+    "weight_mean": lambda f: f.weights["mean"].copy(),
+    "weight_std": lambda f: f.weight_std,
+    "weight_nonfinite": lambda f: f.weights["nonfinite"].copy(),
+    "weight_distinct": lambda f: _by_layer(_distinct, f.buffers["weight_hashes"], f.arrangement.units),
+    "histogram": lambda f: f.histogram[:, :-3].copy(),
+    "underflow": lambda f: f.histogram[:, -1].copy(),
+    "overflow": lambda f: f.histogram[:, -3].copy(),
+}
+
+
+class BackwardRecords:
+    """What the backward pass leaves: merged records of each layer's delta and dW, and hashes of its units."""
+
+    def __init__(
+        self, records: tuple[Any, Any], ends: NDArray[np.int64], hashes: NDArray[np.uint64], units: NDArray[np.int64]
+    ) -> None:
+        self.delta, self.weights = (
+            combine(VALUE_RECORD, kind, np.concatenate([[0], end])) for kind, end in zip(records, ends.T, strict=True)
+        )
+        self.hashes, self.units = hashes, units
+
+
+BACKWARD: dict[str, Callable[[BackwardRecords], Any]] = {
+    "gradient_std": lambda b: std(b.delta),
+    "gradient_max": lambda b: np.maximum(-b.delta["minimum"], b.delta["maximum"]),
+    "gradient_zero": lambda b: b.delta["zeros"] / b.delta["count"],
+    "gradient_nonfinite": lambda b: b.delta["nonfinite"].copy(),
+    "weight_gradient_std": lambda b: std(b.weights),
+    "updated_distinct": lambda b: _by_layer(_distinct, b.hashes, b.units),
+}
 
 
 def forward_figures(space: Workspace) -> dict[str, NDArray[Any]]:
     """All that the forward pass measures."""
-    layout, buffers = space.layout, space.buffers
-    records = combine(LAYER_RECORD, buffers["records"], layout.record)
-    weights = combine(VALUE_RECORD, buffers["weight_records"], layout.record)
-    a, z = records["a"], records["z"]
-    histogram = buffers["histogram"].sum(axis=0).reshape(layout.depth, -1)
-    widths, nan = np.array(layout.widths), np.full(layout.depth, np.nan)
     with np.errstate(all="ignore"):
-        z_std, w_std = std(z), std(weights)
-        saturable = not np.isnan(space.layers[0].saturation[0])  # one activation has one rule
-        # Rows 2m and 2m + 1 are neighbours in one image, where images have no partners.
-        paired = layout.batch.side == 1 or layout.batch.together == 2
-        return {
-            "mean": a["mean"].copy(),
-            "std": std(a),
-            "min": a["minimum"].copy(),
-            "max": a["maximum"].copy(),
-            "preactivation_mean": z["mean"].copy(),
-            "preactivation_std": z_std,
-            "q": z_std**2 + z["mean"] ** 2,
-            "saturated": records["saturated"] / a["count"] if saturable else nan.copy(),
-            "zero": a["zeros"] / a["count"],
-            "dead": _by_layer(_dead, buffers["zeros"] == layout.rows, layout.units),
-            "nonfinite": layout.rows * widths[1:] - a["count"],
-            "distinct": _by_layer(_distinct, buffers["hashes"], layout.units),
-            "correlation": records["pairs"] / records["pair_squares"] if paired else nan,
-            "chi": records["slopes"] / z["count"] * (layout.taps * widths[:-1]) * w_std**2,
-            "weight_mean": weights["mean"].copy(),
-            "weight_std": w_std,
-            "weight_nonfinite": weights["nonfinite"].copy(),
-            "weight_distinct": _by_layer(_distinct, buffers["weight_hashes"], layout.units),
-            "histogram": histogram[:, :-3].copy(),
-            "underflow": histogram[:, -1].copy(),
-            "overflow": histogram[:, -3].copy(),
-        }
+        found = ForwardRecords(space)
+        return {name: formula(found) for name, formula in FORWARD.items()}
 
 
 def _by_layer(figure: Any, values: NDArray[Any], starts: NDArray[Any]) -> NDArray[Any]:
@@ -93,20 +129,11 @@ def gradient_figures(
     nonfinite
         Counts of infinities and NaNs among each layer's activations: whatever passes through such a layer is lost.
     """
-    delta, weights = (
-        combine(VALUE_RECORD, kind, np.concatenate([[0], end])) for kind, end in zip(records, ends.T, strict=True)
-    )
     bad = nonfinite[: len(ends)] > 0
     lost = np.logical_or.accumulate(bad[::-1])[::-1]
     with np.errstate(all="ignore"):
-        figures = {
-            "gradient_std": std(delta),
-            "gradient_max": np.maximum(-delta["minimum"], delta["maximum"]),
-            "gradient_zero": delta["zeros"] / delta["count"],
-            "gradient_nonfinite": delta["nonfinite"].copy(),
-            "weight_gradient_std": std(weights),
-            "updated_distinct": _by_layer(_distinct, hashes, units),
-        }
+        found = BackwardRecords(records, ends, hashes, units)
+        figures = {name: formula(found) for name, formula in BACKWARD.items()}
     for values in figures.values():
         values[lost] = np.nan
     figures["weight_gradient_std"][1:][bad[:-1]] = np.nan  # dW is of the activations below, too

@@ -1,6 +1,6 @@
 """The matrix product: a register tile, its panels, and how a chunk of rows is multiplied.
 
-Every matrix is stored in panels: `panel_width` columns, all the rows, row by row. One layout serves as left operand
+Every matrix is stored in panels: `panel_width` columns, all the rows, row by row. One form serves as left operand
 (rows of activations), as right operand (rows of W) and as destination, so nothing is repacked between layers, a
 chunk of rows is contiguous, and no power-of-two stride ever meets the cache's sets.
 
@@ -25,7 +25,7 @@ from ..machine.pointers import intrinsic, moved
 CHUNK = 96
 
 # Elements of k between two visits to the destination: the panel's part (32 KiB at 16 lanes) stays in L1.
-_BLOCK_K = 256
+_DEPTH = 256
 
 _UNROLL = 4
 
@@ -123,8 +123,8 @@ def multiply_function(dtype: Any, *, transposed: bool = False) -> Any:
 
     @inline
     def multiply(a: Any, k: Any, b: Any, columns: Any, d: Any, d_step: Any, c: Any) -> None:
-        for first in range(0, k, _BLOCK_K):
-            depth = min(_BLOCK_K, k - first)
+        for first in range(0, k, _DEPTH):
+            depth = min(_DEPTH, k - first)
             a_block, b_block = moved(a.first, first // width * a.next), moved(b, first * width)
             begin, step = (d, d_step) if first == 0 else (c, width)
             for row in range(0, a.rows, tall):

@@ -1,6 +1,6 @@
 """Rows of images: their order, and the patches that a convolution multiplies.
 
-A row is a position of an image. Rows of `together` images are interleaved, images follow each other row by row, so
+A row is a position of an image. Rows of `interleaved` images are interleaved, images follow each other row by row, so
 a tap of the kernel reads the row a fixed distance away, or nothing beyond the border.
 """
 
@@ -16,8 +16,8 @@ from ..machine.modes import use_widest_vectors
 from ..machine.pointers import address_of, call_at, moved, pointers
 from .gemm import CHUNK, Operand, multiply_function
 from .records import LAUNCH
-from .sources import Block, pack_function
-from .tasks import REALS, ceil_div
+from .sources import Part, pack_function
+from .tasks import REALS, ceiling
 
 _launch_at = LAUNCH.at
 
@@ -26,26 +26,26 @@ ALL_TAPS = -1
 
 @cache
 def pack_images_function(dtype: Any) -> Any:
-    """`pack(launch, source, block, out, panel_step, scratch)`: a block of rows of images into panels.
+    """`pack(launch, source, part, out, panel_step, scratch)`: a part of the rows of images into panels.
 
-    The source's rows stand image after image; the block counts them in our order.
+    The source's rows stand image after image; the part counts them in our order.
     """
     width = np.int64(panel_width(dtype))
     pack_rows = pack_function(dtype)
 
     @inline
-    def pack(launch: Any, source: Any, block: Any, out: Any, panel_step: Any, scratch: Any) -> None:
-        positions, together = launch.positions, launch.together
-        group = positions * together
+    def pack(launch: Any, source: Any, part: Any, out: Any, panel_step: Any, scratch: Any) -> None:
+        positions, interleaved = launch.positions, launch.interleaved
+        group = positions * interleaved
         r = np.int64(0)
-        while r < block.rows:
-            image = (block.row + r) // group
-            inside = block.row + r - image * group
-            piece = min(block.rows - r, group - inside)
-            for i in range(together):
-                row = (image * together + i) * positions + inside // together
-                part = Block(block.n, row, (piece + together - 1 - i) // together, block.left, block.right)
-                pack_rows(source, part, moved(out, (r + i) * width), together * width, panel_step, scratch)
+        while r < part.rows:
+            image = (part.row + r) // group
+            inside = part.row + r - image * group
+            piece = min(part.rows - r, group - inside)
+            for i in range(interleaved):
+                row = (image * interleaved + i) * positions + inside // interleaved
+                of_one = Part(part.n, row, (piece + interleaved - 1 - i) // interleaved, part.left, part.right)
+                pack_rows(source, of_one, moved(out, (r + i) * width), interleaved * width, panel_step, scratch)
             r += piece
 
     return pack
@@ -64,12 +64,12 @@ def _gather_function(dtype: Any) -> Any:
 
     @inline
     def gather(launch: Any, tap: Any, sign: Any, at: Any, panels: Any, first: Any, rows: Any, out: Any) -> None:
-        kernel_side, side, together = launch.kernel, launch.side, launch.together
-        before = (kernel_side - 1) // 2
-        down, right = sign * (tap // kernel_side - before), sign * (tap % kernel_side - before)
-        distance = (down * side + right) * together
-        position = first // together % (side * side)
-        i, x, y = first % together, position % side, position // side
+        window, side, interleaved = launch.window, launch.side, launch.interleaved
+        before = (window - 1) // 2
+        down, right = sign * (tap // window - before), sign * (tap % window - before)
+        distance = (down * side + right) * interleaved
+        position = first // interleaved % (side * side)
+        i, x, y = first % interleaved, position % side, position // side
         step = launch.padded_rows * np.int64(width)
         signal = real_at(launch.memory, at + (first + distance) * np.int64(width))
         for r in range(rows):
@@ -84,7 +84,7 @@ def _gather_function(dtype: Any) -> Any:
                     for j in range(width):
                         to[j] = zero
             i += 1
-            if i == together:
+            if i == interleaved:
                 i = np.int64(0)
                 x += 1
                 if x == side:
@@ -130,7 +130,7 @@ def operand_function(dtype: Any) -> Any:
 
     @inline
     def operand(launch: Any, sign: Any, at: Any, n: Any, first: Any, rows: Any, patches: Any) -> Any:
-        panels = ceil_div(n, width)
+        panels = ceiling(n, width)
         if launch.taps > 1:
             where = address_of(launch), np.int64(ALL_TAPS), np.int64(sign), at, panels, first, rows, address_of(patches)
             call_at(launch.patches, where)

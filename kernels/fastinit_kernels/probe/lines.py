@@ -21,6 +21,7 @@ from .records import PARAMETERS_AT, SOURCE
 
 # What is no law: elements that are read, or all the same.
 ARRAY, CONSTANT = "array", "constant"
+assert LAWS.keys().isdisjoint({ARRAY, CONSTANT}), f"a law may not be called {ARRAY} or {CONSTANT}"
 
 ROUNDINGS = {None: 0, "bfloat16": 1, "float16": 2}
 

@@ -11,25 +11,24 @@ from numpy.typing import NDArray
 from ..machine.intrinsics import bits_of_float32, bits_of_float64
 from ..machine.jit import Kernel, inline, kernel, place_of
 from ..machine.lanes import Lanes, Vectors, counting, lanes_of, panel_width
-from ..machine.pointers import intrinsic, moved, pointers, stack_array
+from ..machine.pointers import address_of, intrinsic, moved, pointers, stack_array
 from ..machine.records import Table
-from .columns import LAYER, MARKED, VALUES
+from .columns import OF_LAYER, OF_MARKED, OF_VALUES
 from .gemm import CHUNK
-from .records import LAYER_RECORD, PAIRS, VALUE_RECORD, empty
+from .records import LAYER_RECORD, SUMS, SUMS_AT, VALUE_RECORD, empty
 
 # Columns merged into one record: a multiple of every panel width.
-BLOCK = 64
+RECORD_COLUMNS = 64
 
 # Sums over the chunks of a column that `_merge_columns` leaves, a row of float64 each.
-_SUMS = ("count", "total", "minimum", "maximum", "bad", "zeros", "squares", *PAIRS)
-_COUNT, _TOTAL, _MINIMUM, _MAXIMUM, _BAD, _ZEROS, _SQUARES = range(7)
-_PAIRS = 7
+_TOTALS = ("count", "total", "minimum", "maximum", "bad", "zeros", "squares", *SUMS)
+_COUNT, _TOTAL, _MINIMUM, _MAXIMUM, _BAD, _ZEROS, _SQUARES, _FIRST_SUM = range(8)
 
 _value_at, _layer_at, _starts_at = VALUE_RECORD.at, LAYER_RECORD.at, pointers(np.int64)
 
 
 class Partial(NamedTuple):
-    """Figures of the chunks of a block of columns.
+    """Figures of the chunks of a record's columns.
 
     The first stands at the pointer `first`, the next panel's `panel` and the next chunk's `chunk` numbers further on;
     the chunks hold `rows` rows, and `padding` of them, NaN, do not count.
@@ -57,11 +56,11 @@ def _chan(record: Any, count: Any, mean: Any, m2: Any) -> None:
 
 @cache
 def _merge_columns(dtype: Any) -> Any:
-    """`merge(partial, step, chunks, last_rows, first, mean, pairs, sums)`: all chunks of a panel's columns.
+    """`merge(partial, step, chunks, last_rows, first, mean, both, totals)`: all chunks of a panel's columns.
 
-    Chunk c stands c * step further on than the first; the last one has `last_rows` rows. Writes the sums of each column
-    that `_SUMS` names: `total` is the sum of x - first, `squares` that of (x - mean)^2. `pairs`: the columns start a
-    layer's figures, and those of PAIRS are summed, too. Called twice: for the mean, then for the squares around it.
+    Chunk c stands c * step further on than the first; the last one has `last_rows` rows. Writes what `_TOTALS` names of
+    each column: `total` is the sum of x - first, `squares` that of (x - mean)^2. `both`: the columns start a layer's
+    figures, and the sums of `records.SUMS` are taken, too. Called twice: for the mean, then for the squares around it.
     """
     lanes, width = lanes_of(dtype), panel_width(dtype)
 
@@ -74,8 +73,8 @@ def _merge_columns(dtype: Any) -> Any:
         last_rows: Any,
         first: Any,
         mean: Any,
-        pairs: Any,
-        sums: Any,
+        both: Any,
+        totals: Any,
     ) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             v, d = Vectors(builder, dtype, lanes), Vectors(builder, np.float64, lanes)
@@ -83,22 +82,22 @@ def _merge_columns(dtype: Any) -> Any:
             offset, middle = d.broadcast(args[4]), d.broadcast(args[5])
             for register in range(width // lanes):
                 start, out = v.address(args[0], register * lanes), d.address(args[7], register * lanes)
-                totals = {name: d.variable(d.number(0.0)) for name in _SUMS}
-                totals["minimum"].set(d.number(float("inf")))
-                totals["maximum"].set(d.number(-float("inf")))
+                of = {name: d.variable(d.number(0.0)) for name in _TOTALS}
+                of["minimum"].set(d.number(float("inf")))
+                of["maximum"].set(d.number(-float("inf")))
                 with counting(builder, zero, args[2]) as c:
                     figure = _Figures(v, d, v.address(start, builder.mul(c, args[1])), width)
                     rows = _rows_of(builder, c, args[2], args[3])
-                    _add_values(d, figure, rows, (offset, middle), totals)
+                    _add_values(d, figure, rows, (offset, middle), of)
                 wanted = builder.trunc(args[6], ir.IntType(1))
                 with builder.if_then(wanted), counting(builder, zero, args[2]) as c:
-                    _add_pairs(d, _Figures(v, d, v.address(start, builder.mul(c, args[1])), width), totals)
-                for i, name in enumerate(_SUMS):
-                    d.store(totals[name].get(), d.address(out, i * width))
+                    _add_sums(d, _Figures(v, d, v.address(start, builder.mul(c, args[1])), width), of)
+                for i, name in enumerate(_TOTALS):
+                    d.store(of[name].get(), d.address(out, i * width))
             return context.get_dummy_value()
 
         i8, f8 = types.int64, types.float64
-        return types.void(partial, i8, i8, i8, f8, f8, i8, sums), codegen
+        return types.void(partial, i8, i8, i8, f8, f8, i8, totals), codegen
 
     return merge
 
@@ -110,7 +109,7 @@ class _Figures:
         self.v, self.d, self.start, self.width = v, d, start, width
 
     def __call__(self, name: str) -> Lanes:
-        return self.v.load(self.v.address(self.start, LAYER.index(name) * self.width)).widened(self.d)
+        return self.v.load(self.v.address(self.start, OF_LAYER.index(name) * self.width)).widened(self.d)
 
 
 def _rows_of(builder: Any, chunk: Any, chunks: Any, last_rows: Any) -> Any:
@@ -138,30 +137,25 @@ def _add_values(d: Vectors, figure: _Figures, rows: Any, around: tuple[Lanes, La
     most.set(high.where(high > most.get(), most.get()))
 
 
-def _add_pairs(d: Vectors, figure: _Figures, totals: dict[str, Any]) -> None:
+def _add_sums(d: Vectors, figure: _Figures, totals: dict[str, Any]) -> None:
     unit = d.number(1.0) / figure("size")
-    terms = {
-        "saturated": figure("saturated"),
-        "slopes": figure("slopes"),
-        "pairs": unit * unit * figure("pairs"),
-        "pair_squares": unit * unit * figure("pair_squares") * d.number(0.5),
-    }
-    for name, term in terms.items():
+    for name, factor in SUMS.items():
+        term = figure(name) if factor is None else unit * unit * figure(name) * d.number(factor)
         totals[name].set(totals[name].get() + term)
 
 
 @cache
 def merge_values(dtype: Any) -> Any:
-    """`merge(partial, record, sums, pairs)`: a block of at most BLOCK columns, all their chunks, into a record.
+    """`merge(partial, record, sums, both)`: at most RECORD_COLUMNS columns, all their chunks, into a record.
 
-    `partial` is a `Partial`. `pairs`: to the numbers at `sums`, a pointer to float64, those of PAIRS are added.
+    `partial` is a `Partial`. `both`: to the numbers at `sums`, a pointer to float64, those of `records.SUMS` are added.
     """
     width = np.int64(panel_width(dtype))
     columns_of_panel = _merge_columns(dtype)
-    centre, scratch, extra = VALUES.index("centre"), len(_SUMS) * panel_width(dtype), len(PAIRS)
+    centre, scratch, extra = OF_VALUES.index("centre"), len(_TOTALS) * panel_width(dtype), len(SUMS)
 
     @inline
-    def merge(partial: Any, record: Any, sums: Any, pairs: Any) -> None:
+    def merge(partial: Any, record: Any, sums: Any, both: Any) -> None:
         work = stack_array(scratch, np.float64)
         first = np.float64(partial.first[centre * width])
         last_rows = partial.rows - (partial.chunks - 1) * CHUNK + partial.padding
@@ -169,7 +163,7 @@ def merge_values(dtype: Any) -> Any:
         for sweep in range(2):
             for panel in range((partial.columns + width - 1) // width):
                 here = moved(partial.first, panel * partial.panel)
-                columns_of_panel(here, partial.chunk, partial.chunks, last_rows, first, mean, pairs, work)
+                columns_of_panel(here, partial.chunk, partial.chunks, last_rows, first, mean, both, work)
                 for j in range(min(width, partial.columns - panel * width)):
                     if sweep == 0:
                         count += work[_COUNT * width + j]
@@ -181,9 +175,9 @@ def merge_values(dtype: Any) -> Any:
                             record.maximum = high
                         record.nonfinite += work[_BAD * width + j] - np.float64(partial.padding)
                         record.zeros += work[_ZEROS * width + j]
-                        if pairs:
+                        if both:
                             for k in range(extra):
-                                sums[k] += work[(_PAIRS + k) * width + j]
+                                sums[k] += work[(_FIRST_SUM + k) * width + j]
                     else:
                         m2 += work[_SQUARES * width + j]
             mean = first + total / count if count > 0.0 else 0.0
@@ -232,7 +226,7 @@ def merge_units(dtype: Any) -> Any:
 
     zeros (int64) count the zeros of a column, hashes (uint64) are of its bits in order.
     """
-    width, bits, zero = np.int64(panel_width(dtype)), column_bits(dtype, LAYER), np.int64(LAYER.index("zero"))
+    width, bits, zero = np.int64(panel_width(dtype)), column_bits(dtype, OF_LAYER), np.int64(OF_LAYER.index("zero"))
 
     @inline
     def merge(partial: Any, zeros: Any, hashes: Any) -> None:
@@ -252,7 +246,7 @@ def merge_units(dtype: Any) -> Any:
 @cache
 def merge_weight_units(dtype: Any) -> Any:
     """`merge(partial, biases, hashes)`: hashes (uint64) of the units' biases and of their columns of W."""
-    width, bits, of_number = np.int64(panel_width(dtype)), column_bits(dtype, MARKED), _bits_of(dtype)
+    width, bits, of_number = np.int64(panel_width(dtype)), column_bits(dtype, OF_MARKED), _bits_of(dtype)
     nothing = np.dtype(dtype).type(0)
 
     @inline
@@ -286,6 +280,15 @@ def _combine_values(records: Any, starts_address: Any, n: Any, out: Any) -> int:
     return 0
 
 
+_N_SUMS, _SUMS_AT, _sum_at = np.int64(len(SUMS)), np.int64(SUMS_AT), pointers(np.float64)
+
+
+@inline
+def sums_of(record: Any) -> Any:
+    """The sums of a layer's record, one after the other."""
+    return _sum_at(address_of(record) + _SUMS_AT, np.int64(0))
+
+
 @kernel("combine-layers")
 def _combine_layers(records: Any, starts_address: Any, n: Any, out: Any) -> int:
     starts = _starts_at(starts_address, np.int64(0))
@@ -295,10 +298,9 @@ def _combine_layers(records: Any, starts_address: Any, n: Any, out: Any) -> int:
             record = _layer_at(records, np.int64(r))
             _join(into.a, record.a)
             _join(into.z, record.z)
-            into.saturated += record.saturated
-            into.slopes += record.slopes
-            into.pairs += record.pairs
-            into.pair_squares += record.pair_squares
+            total, sums = sums_of(into), sums_of(record)
+            for k in range(_N_SUMS):
+                total[k] += sums[k]
     return 0
 
 

@@ -20,7 +20,7 @@ from ..machine.pointers import moved, pointers, stack_array
 from ..numeric.constants import NORM_EPSILON
 from .gemm import CHUNK
 from .records import LAYER_NORM
-from .tasks import Body, ceil_div, task
+from .tasks import Body, ceiling, task
 
 # Accumulators of a row: column j goes to accumulator j modulo this, a multiple of every panel's width.
 _SUMS = 32
@@ -98,7 +98,7 @@ def normalize_kernel(dtype: Any) -> Body:
         for r in range(np.uint64(of.rows)):
             square[r] = 1.0 / sqrt(square[r] + NORM_EPSILON)
             inverses[r] = real(square[r])
-        for panel in range(ceil_div(of.n, np.int64(width))):
+        for panel in range(ceiling(of.n, np.int64(width))):
             here, to = moved(x, panel * step), moved(h, panel * step)
             for r in range(np.uint64(of.rows)):
                 middle, inverse = mean[r], square[r]
@@ -134,7 +134,7 @@ def unnormalize_kernel(dtype: Any) -> Body:
         if layer.normalize == LAYER_NORM:
             means(g, g, of, none, False, mean)
         means(g, h, of, none, True, along)
-        for panel in range(ceil_div(of.n, np.int64(width))):
+        for panel in range(ceiling(of.n, np.int64(width))):
             for r in range(np.uint64(of.rows)):
                 place = panel * step + np.int64(r * width)
                 dx, x, beside = moved(g, place), moved(h, place), moved(past, place)

@@ -34,12 +34,12 @@ SOURCE = Table(
 PARAMETERS_AT: int = SOURCE.dtype.fields["parameters"][1]  # type: ignore[index]
 
 LAUNCH = Table(
-    # Of this block of rows, and whether it is the first or the last.
+    # Of this slab of rows, and whether it is the first or the last.
     ("rows", "first_row", "first_pass", "last_pass")
     # Of all.
     + ("padded_rows", "panels", "bins", "copies", "counters")
     # Of images; without them all rows are as one image's.
-    + ("positions", "together", "side", "kernel", "taps")
+    + ("positions", "interleaved", "side", "window", "taps")
     # Places that layers take turns in: W in panels, b, a row of zeros; dL/dz and dL/da of even and of odd layers.
     + ("weights", "biases", "zero_row", "delta0", "delta1", "stream0", "stream1")
     # Where W's part of the figures of chunks begins.
@@ -48,19 +48,21 @@ LAUNCH = Table(
     + ("layers", "sources", "memory", "partial", "activation", "patches", "count_singly")
     # Addresses of the figures forward,
     + ("histogram", "records", "weight_records", "zeros", "hashes", "weight_hashes")
-    # and backward: sums of dW that stay from block to block, hashes of its columns, and the source of dL/da.
-    + ("cotangent", "sums", "delta_records", "gradient_records", "marks", "most_blocks", "updated_hashes"),
+    # and backward: sums of dW that stay from slab to slab, hashes of its columns, and the source of dL/da.
+    + ("cotangent", "sums", "delta_records", "gradient_records", "marks", "most_squares", "updated_hashes"),
     # Of input pairs of correlation c: c and sqrt(1 - c^2).
     ("like", "fresh"),
 )
 
 # Merged statistics of one matrix, and of a layer's a and z.
-VALUES = ("count", "mean", "m2", "minimum", "maximum", "nonfinite", "zeros")
-PAIRS = ("saturated", "slopes", "pairs", "pair_squares")
-VALUE_RECORD = Table(reals=VALUES)
+VALUE_RECORD = Table(reals=("count", "mean", "m2", "minimum", "maximum", "nonfinite", "zeros"))
+# Sums over a layer's elements beside those, and how a chunk's is merged: None: it is added as it is; else it is one of
+# squares in a unit of the column's own, and this is its factor.
+SUMS = {"saturated": None, "slopes": None, "pairs": 1.0, "pair_squares": 0.5}
 LAYER_RECORD = Table(
-    more=[("a", VALUE_RECORD.dtype), ("z", VALUE_RECORD.dtype), *((name, np.float64) for name in PAIRS)]
+    more=[("a", VALUE_RECORD.dtype), ("z", VALUE_RECORD.dtype), *((name, np.float64) for name in SUMS)]
 )
+SUMS_AT: int = LAYER_RECORD.dtype.fields[next(iter(SUMS))][1]  # type: ignore[index]
 
 
 def empty(table: Table, n: int) -> Any:

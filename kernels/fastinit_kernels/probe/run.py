@@ -1,4 +1,4 @@
-"""The driver of the deep forward probe: one launch a block of rows runs all layers forward, one more backward."""
+"""The driver of the deep forward probe: one launch a slab of rows runs all layers forward, one more backward."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -11,14 +11,14 @@ from ..machine.ahead import prepare
 from ..machine.jit import Kernel
 from . import forward
 from .backward import Backward
-from .figures import GRADIENTS, forward_figures
+from .figures import BACKWARD, forward_figures
 from .merging import COMBINERS
 from .sources import Source
 from .workspace import Inputs, Layer, Workspace
 
 __all__ = ["Inputs", "Layer", "Source", "run"]
 
-# Bytes of activations above which the rows go through the network in blocks.
+# Bytes of activations above which the rows go through the network in slabs.
 ACTIVATION_BUDGET = 1 << 30
 
 Figures = dict[str, NDArray[Any]]
@@ -32,7 +32,7 @@ def run(
     bins: int,
     dtype: Any = np.float32,
     cotangents: Mapping[int, Source] | None = None,
-    block_rows: int | None = None,
+    slab_rows: int | None = None,
 ) -> tuple[Figures, dict[int, Figures]]:
     """Send a batch through the layers and return every figure by name, one entry a layer.
 
@@ -50,7 +50,7 @@ def run(
         The compute type, float32 or float64; arrays of the sources must have it.
     cotangents
         Depth -> where dL/da (batch, n_out) of the last of so many layers comes from: a backward pass for each.
-    block_rows
+    slab_rows
         Rows that go through the network together; None: as many as fit a gigabyte. The figures do not depend on it
         beyond the rounding of float64.
 
@@ -62,12 +62,12 @@ def run(
         Depth -> float64 (depth,) by figure.
     """
     cotangents = cotangents or {}
-    if block_rows is None:
-        block_rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, bool(cotangents))
-    space = Workspace(activation, layers, inputs, bins, dtype, inputs.shape.blocks(block_rows), bool(cotangents))
+    if slab_rows is None:
+        slab_rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, bool(cotangents))
+    space = Workspace(activation, layers, inputs, bins, dtype, inputs.shape.slab(slab_rows), bool(cotangents))
     passes = {depth: Backward(space, depth, cotangent) for depth, cotangent in cotangents.items()}
     prepare([*space.kernels(), *forward.program_of(space, 0).kernels(), *COMBINERS, *_all(passes)])
-    for row in range(0, space.layout.rows, space.layout.block_rows):
+    for row in range(0, space.arrangement.rows, space.arrangement.slab_rows):
         forward.run(space, row)
         for backward in passes.values():
             backward.run(row)
@@ -81,16 +81,16 @@ def _all(passes: Mapping[int, Backward]) -> list[Kernel]:
 
 def no_gradients(depth: int) -> Figures:
     """The gradients' figures where there is no backward pass."""
-    return {name: np.full(depth, np.nan) for name in GRADIENTS}
+    return {name: np.full(depth, np.nan) for name in BACKWARD}
 
 
 def _fitting_rows(layers: Sequence[Layer], inputs: Inputs, itemsize: int, keep: bool) -> int:
-    """Rows whose activations fit the budget; all of them where what blocks would cost in memory is more."""
+    """Rows whose activations fit the budget; all of them where what slabs would cost in memory is more."""
     widths = [layers[0].n_in, *(layer.n_out for layer in layers)]
     normalized = any(layer.normalize for layer in layers)
     # A backward pass needs each layer's operand and slopes; without one, two signals take turns.
     row = itemsize * (2 * sum(widths) if keep else (3 if normalized else 2) * max(widths))
     rows = inputs.shape.rows
-    # The sums of dW that must then stay from block to block.
+    # The sums of dW that must then stay from slab to slab.
     gradients = itemsize * inputs.shape.taps * sum(n * m for n, m in pairwise(widths)) if keep else 0
     return rows if rows * row <= ACTIVATION_BUDGET + gradients else ACTIVATION_BUDGET // row

@@ -1,6 +1,6 @@
-"""Where a matrix comes from, and how a block of it gets into panels.
+"""Where a matrix comes from, and how a part of it gets into panels.
 
-A block of rows and columns is drawn from the counters (or read from an array, or set to a constant) in runs of
+A part, rows and columns, is drawn from the counters (or read from an array, or set to a constant) in runs of
 consecutive elements into a scratch line in L1, and copied from there to its panels. No matrix of weights ever exists.
 """
 
@@ -15,12 +15,13 @@ from ..fill.draw import PARAMETERS
 from ..machine.jit import Kernel, inline, place_of
 from ..machine.lanes import copy_panel_row, panel_width
 from ..machine.pointers import moved
+from ..numeric.integers import ceil_div
 from .gemm import CHUNK
 from .lines import ARRAY, CONSTANT, GROUP, LINE, ROUNDINGS, draw_line, line_kernel
 from .records import SOURCE
 
-# Columns of a block.
-BLOCK_COLUMNS = 512
+# Columns of a part.
+PART_COLUMNS = 512
 
 _NOWHERE = (0, 0, 0, 0)
 _NO_PARAMETERS = np.zeros(PARAMETERS)
@@ -73,7 +74,7 @@ def source_table(sources: Sequence[Source], dtype: str) -> Any:
     return table
 
 
-class Block(NamedTuple):
+class Part(NamedTuple):
     """Rows [row, row + rows), columns [left, right) of a matrix of n columns."""
 
     n: Any
@@ -85,7 +86,7 @@ class Block(NamedTuple):
 
 @cache
 def pack_function(dtype: Any) -> Any:
-    """`pack(source, block, out, row_step, panel_step, scratch)`: a block of a source into panels.
+    """`pack(source, part, out, row_step, panel_step, scratch)`: a part of a source into panels.
 
     The first element goes to out[0], rows lie row_step and panels panel_step apart. `left` is a multiple of the panel
     width; the columns that are missing in the last panel become 0.
@@ -104,14 +105,14 @@ def pack_function(dtype: Any) -> Any:
                 out[panels * panel_step + j] = line[panels * width + j] if inside else zero
 
     @inline
-    def pack(source: Any, block: Any, out: Any, row_step: Any, panel_step: Any, scratch: Any) -> None:
-        columns = block.right - block.left
+    def pack(source: Any, part: Any, out: Any, row_step: Any, panel_step: Any, scratch: Any) -> None:
+        columns = part.right - part.left
         # Whole rows follow each other without a gap: as many as the line holds go in one run.
-        together = max(1, LINE // columns) if columns == block.n else 1
+        in_a_run = max(1, LINE // columns) if columns == part.n else 1
         r = 0
-        while r < block.rows:
-            here = min(together, block.rows - r)
-            draw_line(source, (block.row + r) * block.n + block.left, here * columns, scratch)
+        while r < part.rows:
+            here = min(in_a_run, part.rows - r)
+            draw_line(source, (part.row + r) * part.n + part.left, here * columns, scratch)
             for i in range(here):
                 line, to = moved(scratch, GROUP + i * columns), moved(out, (r + i) * row_step)
                 copy(line, np.uint64(columns), to, np.uint64(panel_step))
@@ -122,34 +123,34 @@ def pack_function(dtype: Any) -> Any:
 
 @cache
 def pack_transposed_function(dtype: Any) -> Any:
-    """`pack(source, block, out, scratch)`: a block turned.
+    """`pack(source, part, out, scratch)`: a part turned.
 
-    The block's rows, at most the panel width, and columns become columns and rows of one panel, whose first element is
+    The part's rows, at most the panel width, and columns become columns and rows of one panel, whose first element is
     out[0]; columns beyond the rows become 0.
     """
     width = np.uint64(panel_width(dtype))
     zero = np.dtype(dtype).type(0)
 
     @inline
-    def pack(source: Any, block: Any, out: Any, scratch: Any) -> None:
-        columns = block.right - block.left
-        together = max(1, LINE // columns) if columns == block.n else 1
+    def pack(source: Any, part: Any, out: Any, scratch: Any) -> None:
+        columns = part.right - part.left
+        in_a_run = max(1, LINE // columns) if columns == part.n else 1
         r = 0
-        while r < block.rows:
-            here = min(together, block.rows - r)
-            draw_line(source, (block.row + r) * block.n + block.left, here * columns, scratch)
+        while r < part.rows:
+            here = min(in_a_run, part.rows - r)
+            draw_line(source, (part.row + r) * part.n + part.left, here * columns, scratch)
             for i in range(here):
                 line, to = moved(scratch, GROUP + i * columns), moved(out, r + i)
                 for j in range(np.uint64(columns)):
                     to[j * width] = line[j]
             r += here
-        for k in range(np.uint64(block.rows), width):
+        for k in range(np.uint64(part.rows), width):
             for j in range(np.uint64(columns)):
                 out[k + j * width] = zero
 
     return pack
 
 
-def blocks(rows: int, columns: int) -> tuple[int, int]:
+def parts(rows: int, columns: int) -> tuple[int, int]:
     """Blocks of a matrix: (down, across)."""
-    return -(-rows // CHUNK), -(-columns // BLOCK_COLUMNS)
+    return ceil_div(rows, CHUNK), ceil_div(columns, PART_COLUMNS)

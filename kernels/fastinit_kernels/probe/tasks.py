@@ -10,6 +10,7 @@ from ..machine.ahead import family
 from ..machine.jit import Kernel, inline, kernel
 from ..machine.modes import use_widest_vectors
 from ..machine.schedule import PHASE
+from ..numeric.integers import ceil_div
 from .records import LAUNCH, LAYER
 
 _phase_at, _launch_at, _layer_at = PHASE.at, LAUNCH.at, LAYER.at
@@ -48,9 +49,5 @@ def task(name: str, cost: float) -> Callable[[Callable[[Any], Body]], Callable[[
     return decorate
 
 
-def ceiling(a: Any, b: Any) -> Any:
-    """The quotient a / b, rounded up."""
-    return (a + b - 1) // b
-
-
-ceil_div = inline(ceiling)
+ceiling = inline(ceil_div)
+"""`ceil_div` in kernels."""

@@ -1,4 +1,4 @@
-"""dW = h^T delta, formed in blocks of 64 x 64 that live in L1 for as long as their statistics take."""
+"""dW = h^T delta, formed in squares of 64 x 64 that live in L1 for as long as their statistics take."""
 
 from functools import cache
 from typing import Any
@@ -13,46 +13,46 @@ from . import columns, merging
 from .gemm import Operand, multiply_function
 from .merging import Partial
 from .records import VALUE_RECORD
-from .tasks import Body, ceil_div, task, task_kernel
+from .tasks import Body, ceiling, task, task_kernel
 
 # Rows of images gathered at a time for dW.
 _GATHERED_ROWS = 256
-_BLOCK, _ONE = np.int64(merging.BLOCK), np.int64(1)
+_SIDE, _ONE = np.int64(merging.RECORD_COLUMNS), np.int64(1)
 
 _hash_at, _record_at = pointers(np.uint64), VALUE_RECORD.at
 
 
 @inline
-def _marks_of(launch: Any, index: Any, block: Any) -> Any:
-    """Where the hashes of a block of dW_index are: two layers take turns, one being folded while the next is formed."""
-    return _hash_at(launch.marks, ((index & 1) * launch.most_blocks + block) * _BLOCK)
+def _marks_of(launch: Any, index: Any, square: Any) -> Any:
+    """Where a square of dW_index has its hashes: two layers take turns, one folded while the next is formed."""
+    return _hash_at(launch.marks, ((index & 1) * launch.most_squares + square) * _SIDE)
 
 
 def _fold(t: Any, phase: Any, layer: Any, launch: Any) -> None:
-    across, down = ceil_div(layer.n_out, _BLOCK), ceil_div(layer.n_in, _BLOCK)
-    left = t * _BLOCK
+    across, down = ceiling(layer.n_out, _SIDE), ceiling(layer.n_in, _SIDE)
+    left = t * _SIDE
     hashes = _hash_at(launch.updated_hashes, layer.unit + left)
     for row in range(launch.taps * down):
         marks = _marks_of(launch, phase.layer, row * across + t)
-        for j in range(min(_BLOCK, layer.n_out - left)):
+        for j in range(min(_SIDE, layer.n_out - left)):
             hashes[j] = merging.mixed_with(hashes[j], marks[j])
 
 
 @family()
 def fold_kernel() -> Kernel:
-    """The hashes of a block of columns of dW, its blocks taken from top to bottom."""
+    """The hashes of a record's columns of dW, its squares taken from top to bottom."""
     return task_kernel("fold", _fold)
 
 
 @cache
 def _product_function(dtype: Any) -> Any:
-    """`product(layer, launch, of, block)`: a block of dW; `of` is (tap, top, right, rows, columns, layer's number)."""
+    """`product(layer, launch, of, square)`: a square of dW; `of` is (tap, top, right, rows, columns, layer)."""
     width, real_at = np.int64(panel_width(dtype)), pointers(dtype)
     real, multiply = np.dtype(dtype).type, multiply_function(dtype, transposed=True)
     most, gathered_elements = _GATHERED_ROWS, _GATHERED_ROWS * panel_width(dtype)
 
     @inline
-    def product(layer: Any, launch: Any, of: Any, block: Any) -> None:
+    def product(layer: Any, launch: Any, of: Any, square: Any) -> None:
         tap, top, right, rows, count, index = of
         delta = launch.delta1 if index & 1 else launch.delta0
         step = launch.padded_rows * width
@@ -69,7 +69,7 @@ def _product_function(dtype: Any) -> Any:
                     a = gathered
                 operand = Operand(a, width * width, np.int64(0), min(width, rows - row))
                 for column in range(0, count, width):
-                    c = moved(block, column * _BLOCK + row * width)
+                    c = moved(square, column * _SIDE + row * width)
                     d, d_step = c, width
                     if first == 0 and launch.first_pass:
                         d, d_step = real_at(launch.memory, launch.zero_row), np.int64(0)
@@ -81,38 +81,38 @@ def _product_function(dtype: Any) -> Any:
 
 @task("weight-gradient", 1.8)
 def weight_gradient_kernel(dtype: Any) -> Body:
-    """A block of 64 x 64 of dW, and its figures.
+    """A square of 64 x 64 of dW, and its figures.
 
-    Of a batch in several blocks of rows `sums` keeps the blocks of dW in between; `marks` become hashes of the block's
+    Of a batch in several slabs of rows `sums` keeps the squares of dW in between; `marks` become hashes of the square's
     columns.
     """
     width, lanes = np.int64(panel_width(dtype)), lanes_of(dtype)
     real, real_at = np.dtype(dtype).type, pointers(dtype)
     product, statistics = _product_function(dtype), columns.value_statistics(dtype, marked=True)
-    merge, bits = merging.merge_values(dtype), merging.column_bits(dtype, columns.MARKED)
-    figures, elements = np.int64(len(columns.MARKED)), merging.BLOCK * merging.BLOCK
-    partials = merging.BLOCK * len(columns.MARKED)
+    merge, bits = merging.merge_values(dtype), merging.column_bits(dtype, columns.OF_MARKED)
+    figures, elements = np.int64(len(columns.OF_MARKED)), merging.RECORD_COLUMNS * merging.RECORD_COLUMNS
+    partials = merging.RECORD_COLUMNS * len(columns.OF_MARKED)
 
     def gradient(t: Any, phase: Any, layer: Any, launch: Any) -> None:
         n_in, n_out = layer.n_in, layer.n_out
-        across, down = ceil_div(n_out, _BLOCK), ceil_div(n_in, _BLOCK)
+        across, down = ceiling(n_out, _SIDE), ceiling(n_in, _SIDE)
         tap = t // (across * down)
-        right, top = t % across * _BLOCK, t // across % down * _BLOCK
-        rows, count = min(_BLOCK, n_in - top), min(_BLOCK, n_out - right)
-        block = stack_array(elements, real)
+        right, top = t % across * _SIDE, t // across % down * _SIDE
+        rows, count = min(_SIDE, n_in - top), min(_SIDE, n_out - right)
+        square = stack_array(elements, real)
         kept = real_at(launch.sums, (layer.gradient_record + t) * np.int64(elements))
         if not launch.first_pass:
             for i in range(np.uint64(elements)):
-                block[i] = kept[i]
-        product(layer, launch, (tap, top, right, rows, count, phase.layer), block)
+                square[i] = kept[i]
+        product(layer, launch, (tap, top, right, rows, count, phase.layer), square)
         if not launch.last_pass:
             for i in range(np.uint64(elements)):
-                kept[i] = block[i]
+                kept[i] = square[i]
             return
         partial = stack_array(partials, real)
         for column in range(0, count, width):
             registers = np.int64(2) if count - column > lanes else np.int64(1)
-            statistics(moved(block, column * _BLOCK), rows, registers, moved(partial, column * figures))
+            statistics(moved(square, column * _SIDE), rows, registers, moved(partial, column * figures))
         marks = _marks_of(launch, phase.layer, t)
         for j in range(count):
             marks[j] = bits(moved(partial, j // width * width * figures + j % width))

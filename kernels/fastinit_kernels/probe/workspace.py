@@ -1,4 +1,4 @@
-"""What one run of the probe computes with: the layers, the input, and the buffers that a layout gives places in."""
+"""What one run of the probe computes with: the layers, the input, and the buffers, each at its place."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ import numpy as np
 
 from ..machine.jit import Kernel, place_of
 from .activate import activation_kernel
+from .arrangement import CACHE_LINE, Batch, Sizes, arrangement_of
 from .bins import bins_of
 from .histogram import needs_counters, singly_kernel
 from .images import patches_kernel
-from .layout import CACHE_LINE, Batch, Shape, layout_of
 from .records import LAYER_RECORD, VALUE_RECORD, empty
 from .sources import Source, source_table
 
@@ -27,7 +27,7 @@ class Layer(NamedTuple):
     n_in, n_out
         Units (of images: channels) below and of this layer.
     weight, bias
-        Where W (kernel^2 * n_in, n_out) and b (n_out,) come from; no bias: None.
+        Where W (window^2 * n_in, n_out) and b (n_out,) come from; no bias: None.
     parameter
         The activation's parameter.
     saturation
@@ -65,24 +65,24 @@ class Inputs:
         c: every second row x' becomes c x + sqrt(1 - c^2) x', x the row before it.
     side
         Of square images; 1: there are none.
-    kernel
-        Side of the square kernels of a convolution, stride 1, borders filled up with zeros.
+    window
+        Side of the square window of a convolution, stride 1, borders filled up with zeros.
     """
 
     source: Source
     batch: int
     correlation: float = 0.0
     side: int = 1
-    kernel: int = 1
+    window: int = 1
 
     @property
     def shape(self) -> Batch:
         """What there is of them."""
-        return Batch(self.batch, self.side, self.kernel)
+        return Batch(self.batch, self.side, self.window)
 
 
 class Workspace:
-    """Tables and buffers of the passes over blocks of rows; with `keep`, what a backward pass needs stays."""
+    """Tables and buffers of the passes over slabs of rows; with `keep`, what a backward pass needs stays."""
 
     def __init__(
         self,
@@ -91,31 +91,32 @@ class Workspace:
         inputs: Inputs,
         bins: int,
         dtype: Any,
-        block_rows: int,
+        slab_rows: int,
         keep: bool,
     ) -> None:
         self.layers, self.dtype = layers, np.dtype(dtype)
-        shape = Shape(
+        self.type_name = self.dtype.name  # which NumPy makes up each time
+        sizes = Sizes(
             batch=inputs.shape,
             widths=(layers[0].n_in, *(layer.n_out for layer in layers)),
             skips=tuple(layer.branch_scale is not None for layer in layers),
             normalize=tuple(layer.normalize for layer in layers),
             bins=bins,
-            dtype=self.dtype.name,
-            block_rows=block_rows,
+            dtype=self.type_name,
+            slab_rows=slab_rows,
             keep=keep,
         )
-        layout = self.layout = layout_of(shape)
-        self.memory = _zeros(layout.elements, self.dtype)
+        arrangement = self.arrangement = arrangement_of(sizes)
+        self.memory = _zeros(arrangement.elements, self.dtype)
         self.biased = any(layer.bias is not None for layer in layers)
         self.sources = [inputs.source]
         for layer in layers:
             self.sources += [layer.weight, layer.bias or _NO_BIAS]
-        units, records = int(layout.units[-1]), int(layout.record[-1])
+        units, records = int(arrangement.units[-1]), int(arrangement.record[-1])
         self.buffers = {
             "layers": self._layer_table(),
-            "partial": np.empty(layout.partial, dtype),
-            "histogram": np.zeros((layout.copies, layout.counters), np.int64),
+            "partial": np.empty(arrangement.partial, dtype),
+            "histogram": np.zeros((arrangement.copies, arrangement.counters), np.int64),
             "records": empty(LAYER_RECORD, records),
             "weight_records": empty(VALUE_RECORD, records),
             "zeros": np.zeros(units, np.int64),
@@ -124,7 +125,7 @@ class Workspace:
         }
         real = self.dtype.type
         # What comes in kinds, by the launch's fields.
-        self.functions = {"activation": activation_kernel(activation, self.dtype.name)}
+        self.functions = {"activation": activation_kernel(activation, self.type_name)}
         if inputs.shape.taps > 1:
             self.functions["patches"] = patches_kernel(real)
         if needs_counters(bins, self.dtype):
@@ -133,8 +134,8 @@ class Workspace:
         self._base: Any = None
 
     def _layer_table(self) -> Any:
-        table, layers = self.layout.table.copy(), self.layers
-        bins = bins_of(tuple(layer.range for layer in layers), self.layout.shape.bins, self.dtype.name)
+        table, layers = self.arrangement.table.copy(), self.layers
+        bins = bins_of(tuple(layer.range for layer in layers), self.arrangement.sizes.bins, self.type_name)
         for name, value in zip(("low", "high", "pivot", "first_bin", "bins_a_unit"), bins, strict=True):
             table[name] = value
         table["parameter"] = [layer.parameter for layer in layers]
@@ -144,12 +145,12 @@ class Workspace:
 
     def kernels(self) -> list[Kernel]:
         """What its launches call by themselves; first of all to be compiled."""
-        return [*self.functions.values(), *(source.kernel(self.dtype.name) for source in self.sources)]
+        return [*self.functions.values(), *(source.kernel(self.type_name) for source in self.sources)]
 
     def _first_launch(self) -> Any:
         """The record that all launches begin with."""
-        self.buffers["sources"] = source_table(self.sources, self.dtype.name)
-        launch, c = self.layout.launch.copy(), self.correlation
+        self.buffers["sources"] = source_table(self.sources, self.type_name)
+        launch, c = self.arrangement.launch.copy(), self.correlation
         launch["like"], launch["fresh"] = c, math.sqrt((1 - c) * (1 + c))
         for name, function in self.functions.items():
             launch[name] = function.address
@@ -158,8 +159,8 @@ class Workspace:
         return launch
 
     def rows_from(self, row: int) -> int:
-        """Rows of the block that starts at `row`."""
-        return min(self.layout.block_rows, self.layout.rows - row)
+        """Rows of the slab that starts at `row`."""
+        return min(self.arrangement.slab_rows, self.arrangement.rows - row)
 
     def grow(self, elements: int) -> None:
         """Make room for so many numbers, before any is written."""
@@ -180,6 +181,6 @@ class Workspace:
 def _zeros(elements: int, dtype: Any) -> Any:
     """Zeros that start where a line of the cache does: no register is loaded from two of them."""
     spare = CACHE_LINE // dtype.itemsize
-    block = np.zeros(elements + spare, dtype)
-    start = -place_of(block) % CACHE_LINE // dtype.itemsize
-    return block[start : start + elements]
+    memory = np.zeros(elements + spare, dtype)
+    start = -place_of(memory) % CACHE_LINE // dtype.itemsize
+    return memory[start : start + elements]

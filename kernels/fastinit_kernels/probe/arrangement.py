@@ -4,7 +4,7 @@ Every matrix of activations is stored in panels of `panel_width` columns (see `g
 one row a position and one column a channel, the two images of a pair interleaved, so that rows (2m, 2m + 1) are the
 same position of two inputs.
 
-All of it follows from a network's shape, so the points of a sweep over seeds or scales share one layout.
+All of it follows from a network's shape, so the points of a sweep over seeds or scales share one arrangement.
 """
 
 import math
@@ -16,11 +16,11 @@ import numpy as np
 
 from ..machine.lanes import panel_width
 from ..machine.threads import available_threads
+from ..numeric.integers import ceil_div
 from . import columns, merging
 from .gemm import CHUNK
 from .records import LAUNCH, LAYER, NORMALIZATIONS
-from .sources import BLOCK_COLUMNS
-from .tasks import ceiling
+from .sources import PART_COLUMNS
 
 # Bytes of drawn weights that exist at a time.
 WEIGHT_BUDGET = 1 << 24
@@ -41,11 +41,11 @@ _COPIES, _FEW_COUNTERS = 8, 1 << 20
 
 
 class Batch(NamedTuple):
-    """Inputs of a network: how many, the side of square images (1: no images) and of the kernels that meet them."""
+    """Inputs of a network: how many, the side of square images (1: no images) and of the window over them."""
 
     inputs: int
     side: int = 1
-    kernel: int = 1
+    window: int = 1
 
     @property
     def rows(self) -> int:
@@ -53,23 +53,23 @@ class Batch(NamedTuple):
         return self.inputs * self.side**2
 
     @property
-    def together(self) -> int:
+    def interleaved(self) -> int:
         """Images whose rows are interleaved: pairs, if all have a partner."""
         return 2 if self.side > 1 and self.inputs % 2 == 0 else 1
 
     @property
     def taps(self) -> int:
-        """Positions that a kernel reads."""
-        return self.kernel**2
+        """Positions under a window."""
+        return self.window**2
 
-    def blocks(self, most: int) -> int:
+    def slab(self, most: int) -> int:
         """Rows that go through the network together: all, or whole chunks of whole groups of images, about `most`."""
-        unit = math.lcm(CHUNK, self.side**2 * self.together) if self.side > 1 else CHUNK
+        unit = math.lcm(CHUNK, self.side**2 * self.interleaved) if self.side > 1 else CHUNK
         return self.rows if self.rows <= most else min(self.rows, max(1, most // unit) * unit)
 
 
-class Shape(NamedTuple):
-    """What a layout follows from.
+class Sizes(NamedTuple):
+    """What an arrangement follows from.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Shape(NamedTuple):
         Of each histogram.
     dtype
         The compute type's name.
-    block_rows
+    slab_rows
         Rows that go through the network together.
     keep
         What a backward pass needs stays.
@@ -95,11 +95,11 @@ class Shape(NamedTuple):
     normalize: tuple[str | None, ...]
     bins: int
     dtype: str
-    block_rows: int
+    slab_rows: int
     keep: bool
 
 
-class Room:
+class Allocator:
     """Gives away places in one array of numbers."""
 
     def __init__(self, elements: int = 0) -> None:
@@ -107,7 +107,7 @@ class Room:
 
     def take(self, sizes: Any) -> Any:
         """Places of buffers of so many numbers each; float32 or wider."""
-        sizes = -(-np.asarray(sizes) // _STEP) * _STEP
+        sizes = ceil_div(np.asarray(sizes), _STEP) * _STEP
         ends = self.elements + np.cumsum(sizes)
         self.elements = int(ends[-1])
         return ends - sizes
@@ -115,121 +115,123 @@ class Room:
 
 def padded_columns(columns: int, width: int) -> int:
     """Columns of whole panels."""
-    return int(ceiling(columns, width) * width)
+    return int(ceil_div(columns, width) * width)
 
 
-def layout_of(shape: Shape) -> "Layout":
-    """Return the layout of that shape."""
-    return _layout(shape, WEIGHT_BUDGET, available_threads())
+def arrangement_of(sizes: Sizes) -> "Arrangement":
+    """Return the arrangement for these sizes."""
+    return _arrangement(sizes, WEIGHT_BUDGET, available_threads())
 
 
 @lru_cache(maxsize=64)
-def _layout(shape: Shape, budget: int, threads: int) -> "Layout":
-    return Layout(shape, budget, threads)
+def _arrangement(sizes: Sizes, budget: int, threads: int) -> "Arrangement":
+    return Arrangement(sizes, budget, threads)
 
 
-class Layout:
-    """Places and tables of the passes over blocks of rows; nothing here is written to, no figure depends on it."""
+class Arrangement:
+    """Places and tables of the passes over slabs of rows; nothing here is written to, no figure depends on it."""
 
-    def __init__(self, shape: Shape, budget: int, threads: int) -> None:
-        self.shape, self.budget = shape, budget
-        self.dtype: Any = np.dtype(shape.dtype)
-        self.batch, self.widths, self.depth = shape.batch, shape.widths, len(shape.widths) - 1
-        self.rows, self.block_rows, self.taps = shape.batch.rows, shape.block_rows, shape.batch.taps
+    def __init__(self, sizes: Sizes, budget: int, threads: int) -> None:
+        self.sizes, self.budget = sizes, budget
+        self.dtype: Any = np.dtype(sizes.dtype)
+        self.batch, self.widths, self.depth = sizes.batch, sizes.widths, len(sizes.widths) - 1
+        self.rows, self.slab_rows, self.taps = sizes.batch.rows, sizes.slab_rows, sizes.batch.taps
         self.width = panel_width(self.dtype.type)
-        self.chunks = ceiling(self.block_rows, CHUNK)
-        self.padded_rows = ceiling(self.block_rows, _ROW_MULTIPLE) * _ROW_MULTIPLE
+        self.chunks = ceil_div(self.slab_rows, CHUNK)
+        self.padded_rows = ceil_div(self.slab_rows, _ROW_MULTIPLE) * _ROW_MULTIPLE
         self.panels = self._panels(threads)
         self.columns = [self.fitting(self.taps * n, m) for n, m in pairwise(self.widths)]
         # First record and first unit of each layer, and the end.
-        self.record = np.concatenate([[0], np.cumsum([ceiling(n, merging.BLOCK) for n in self.widths[1:]])])
+        self.record = np.concatenate([[0], np.cumsum([ceil_div(n, merging.RECORD_COLUMNS) for n in self.widths[1:]])])
         self.units = np.concatenate([[0], np.cumsum(self.widths[1:])])
-        self.counters = self.depth * (shape.bins + 3)
+        self.counters = self.depth * (sizes.bins + 3)
         self.copies = _COPIES if self.counters < _FEW_COUNTERS else 1
         # About how many elementary steps a layer takes on average: between two layers the threads must meet.
-        rows = self.block_rows
+        rows = self.slab_rows
         steps = sum((self.taps * n * (rows // 32 + 2) + 3 * rows) * m for n, m in pairwise(self.widths))
         self.work = steps // self.depth
-        room = Room()
+        memory = Allocator()
         self.launch, self.table = LAUNCH.zeros(1), LAYER.zeros(self.depth)
-        self._place(room)
-        self.elements = room.elements
+        self._place(memory)
+        self.elements = memory.elements
         self._fill_launch()
         self._fill_table()
 
     def _panels(self, threads: int) -> int:
         """Panels that a task takes: of a convolution all, for which it has gathered a chunk's patches."""
-        widest = -(-max(self.widths) // self.width)
+        widest = int(ceil_div(max(self.widths), self.width))
         if self.taps > 1:
             return widest
-        return _PANELS if self.chunks * ceiling(widest, _PANELS) >= _TASKS_A_THREAD * threads else 1
+        return _PANELS if self.chunks * ceil_div(widest, _PANELS) >= _TASKS_A_THREAD * threads else 1
 
-    def _place(self, room: Room) -> None:
+    def _place(self, memory: Allocator) -> None:
         """Give every buffer its place in memory."""
-        keep = self.shape.keep
+        keep = self.sizes.keep
         panels = np.array([padded_columns(n, self.width) for n in self.widths]) * self.padded_rows
-        normalized = [how is not None for how in self.shape.normalize]
+        normalized = [how is not None for how in self.sizes.normalize]
         # A backward pass reads each layer's operand and slopes; whatever else there is takes turns in two buffers.
         kept = keep and not all(normalized)
-        self.signals = room.take(panels) if kept else room.take([panels.max()] * 2)[np.arange(self.depth + 1) % 2]
+        self.signals = memory.take(panels) if kept else memory.take([panels.max()] * 2)[np.arange(self.depth + 1) % 2]
         self.operands = self.signals[:-1].copy()
         if any(normalized):
             sizes = np.where(normalized, panels[:-1], 0)
-            own = room.take(sizes) if keep else np.full(self.depth, room.take([sizes.max()])[0])
+            own = memory.take(sizes) if keep else np.full(self.depth, memory.take([sizes.max()])[0])
             self.operands[normalized] = own[normalized]
-        self.inverses = room.take(np.where(normalized, self.padded_rows, 0))
-        self.slopes = room.take(panels[1:]) if keep else np.full(self.depth, -1)
+        self.inverses = memory.take(np.where(normalized, self.padded_rows, 0))
+        self.slopes = memory.take(panels[1:]) if keep else np.full(self.depth, -1)
         weights = [
             (self.taps * n | 1) * padded_columns(c, self.width)
             for n, c in zip(self.widths[:-1], self.columns, strict=True)
         ]
-        biases = max(padded_columns(n, BLOCK_COLUMNS) for n in self.widths[1:])
-        self.launch[["weights", "biases", "zero_row"]] = tuple(room.take([max(weights), biases, self.width]))
+        biases = max(padded_columns(n, PART_COLUMNS) for n in self.widths[1:])
+        self.launch[["weights", "biases", "zero_row"]] = tuple(memory.take([max(weights), biases, self.width]))
 
     def _fill_launch(self) -> None:
         batch = self.batch
-        layer_partial = self.chunks * padded_columns(max(self.widths[1:]), self.width) * len(columns.LAYER)
+        layer_partial = self.chunks * padded_columns(max(self.widths[1:]), self.width) * len(columns.OF_LAYER)
         weight_partial = max(
-            ceiling(self.taps * n, CHUNK) * padded_columns(c, self.width)
+            ceil_div(self.taps * n, CHUNK) * padded_columns(c, self.width)
             for n, c in zip(self.widths[:-1], self.columns, strict=True)
         )
-        self.partial = layer_partial + weight_partial * len(columns.MARKED)
+        self.partial = layer_partial + weight_partial * len(columns.OF_MARKED)
         values = {
             "padded_rows": self.padded_rows, "panels": self.panels, "weight_partial": layer_partial,
-            "bins": self.shape.bins, "copies": self.copies, "counters": self.counters,
+            "bins": self.sizes.bins, "copies": self.copies, "counters": self.counters,
             # Without images all rows are as one image's: they follow each other as they are.
             "positions": batch.side**2 if batch.side > 1 else self.rows,
-            "together": batch.together, "side": batch.side, "kernel": batch.kernel, "taps": batch.taps,
+            "interleaved": batch.interleaved, "side": batch.side, "window": batch.window, "taps": batch.taps,
         }  # fmt: skip
         for name, value in values.items():
             self.launch[name] = value
 
     def _fill_table(self) -> None:
-        every, bins = np.arange(self.depth), self.shape.bins
-        blocks = np.array([[ceiling(m, merging.BLOCK), self.gradient_blocks(n, m)] for n, m in pairwise(self.widths)])
-        self.gradient_ends = np.cumsum(blocks, axis=0)
-        starts = self.gradient_ends - blocks
+        every, bins = np.arange(self.depth), self.sizes.bins
+        squares = np.array(
+            [[ceil_div(m, merging.RECORD_COLUMNS), self.gradient_squares(n, m)] for n, m in pairwise(self.widths)]
+        )
+        self.gradient_ends = np.cumsum(squares, axis=0)
+        starts = self.gradient_ends - squares
         values = {
             "n_in": self.widths[:-1], "n_out": self.widths[1:],
             "signal": self.signals[:-1], "output": self.signals[1:],
             "operand": self.operands, "inverses": self.inverses, "slopes": self.slopes,
             "weight": 2 * every + 1, "bias": 2 * every + 2,
-            "skip": self.shape.skips, "normalize": [NORMALIZATIONS[how] for how in self.shape.normalize],
+            "skip": self.sizes.skips, "normalize": [NORMALIZATIONS[how] for how in self.sizes.normalize],
             "histogram": every * (bins + 3), "unit": self.units[:-1], "record": self.record[:-1],
             "delta_record": starts[:, 0], "gradient_record": starts[:, 1],
         }  # fmt: skip
         for name, value in values.items():
             self.table[name] = value
 
-    def gradient_blocks(self, n_in: int, n_out: int) -> int:
+    def gradient_squares(self, n_in: int, n_out: int) -> int:
         """Tasks of a layer's dW."""
-        return self.taps * int(ceiling(n_in, merging.BLOCK) * ceiling(n_out, merging.BLOCK))
+        return self.taps * int(ceil_div(n_in, merging.RECORD_COLUMNS) * ceil_div(n_out, merging.RECORD_COLUMNS))
 
     def fitting(self, rows: int, columns: int) -> int:
         """Columns of a matrix of that shape drawn at a time."""
-        fitting = self.budget // (rows * self.dtype.itemsize) // BLOCK_COLUMNS * BLOCK_COLUMNS
-        return int(min(columns, max(BLOCK_COLUMNS, fitting)))
+        fitting = self.budget // (rows * self.dtype.itemsize) // PART_COLUMNS * PART_COLUMNS
+        return int(min(columns, max(PART_COLUMNS, fitting)))
 
     def panel_tasks(self, rows: int, columns: int) -> int:
         """Tasks of chunks of rows by panels of columns."""
-        return int(ceiling(rows, CHUNK) * ceiling(columns, self.panels * self.width))
+        return int(ceil_div(rows, CHUNK) * ceil_div(columns, self.panels * self.width))
