@@ -42,12 +42,12 @@ def _numpy_dtype(dtype: Any) -> np.dtype[Any] | None:
 
 def compute_type(dtype: str) -> type[np.floating[Any]]:
     """Return the type in which a dtype's values are computed before their one rounding."""
-    return np.float64 if dtype == "float64" else np.float32
+    return np.float64 if arithmetic(dtype) == "float64" else np.float32
 
 
 def arithmetic(dtype: str) -> str:
     """Return the name of that type."""
-    return np.dtype(compute_type(dtype)).name
+    return "float64" if dtype == "float64" else "float32"
 
 
 def is_rounded(dtype: str) -> bool:
