@@ -42,11 +42,11 @@ for dtype in ("float32", "float64", "float16", "bfloat16"):
         kind = fi.normal(0, dtype=dtype).dtype
         out = guarded(n * kind.itemsize, np.uint8).view(kind)
         for name, words in {"normal": {}, "uniform": {}, "truncated_normal": {}}.items():
-            fi.init(name, n, seed=1, out=out, **words)
+            fi.init(name, n, seed=1, dtype=dtype, out=out, **words)
             assert out.tobytes() == fi.init(name, n, seed=1, dtype=dtype, **words).tobytes()
-            fi.init(name, n, seed=1, region=slice(n // 3, n // 2), out=out[n // 3 : n // 2], **words)
+            fi.init(name, n, seed=1, dtype=dtype, region=slice(n // 3, n // 2), out=out[n // 3 : n // 2], **words)
         square = guarded(n * kind.itemsize, np.uint8).view(kind).reshape(1, n)
-        fi.init("sparse", (1, n), nonzeros=min(1, n), seed=1, out=square, layout="oi")
+        fi.init("sparse", (1, n), nonzeros=1, seed=1, dtype=dtype, out=square, layout="oi")
 """
 
 PROBES = """
