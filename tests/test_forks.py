@@ -174,6 +174,48 @@ for name in sys.argv[1:]:
     assert python(FORK + code, *LOCKS) == "".join(f"{name} 0\n" for name in LOCKS)
 
 
+def test_while_another_thread_collects_garbage(python):
+    # It has a lock that a fork takes after ours, as that of a module imported before, and finalizers that call LLVM.
+    code = """
+import gc
+import llvmlite.binding
+
+lock, begun = threading.Lock(), threading.Event()
+late.lock = lock
+
+class Finalized:
+    def __del__(self):
+        begun.set()
+        time.sleep(0.3)
+        with llvmlite.binding.ffi.lib._lock:
+            pass
+
+def collect():
+    with lock:
+        garbage = Finalized()
+        garbage.cycle = garbage
+        del garbage
+        gc.collect()
+
+work()
+thread = threading.Thread(target=collect)
+thread.start()
+begun.wait()
+print(fork(), gc.isenabled())
+thread.join()
+"""
+    before = """
+import os
+class Late:
+    lock = None
+    def before(self): self.lock and self.lock.acquire()
+    def after(self): self.lock and self.lock.release()
+late = Late()
+os.register_at_fork(before=late.before, after_in_parent=late.after, after_in_child=late.after)
+"""
+    assert python(before + FORK + code) == "0 True\n"
+
+
 def test_two_threads_fork_at_once(python):
     code = """
 work()

@@ -8,15 +8,21 @@ thread holds any of these, and holds them for its time:
   leaves it held in the child;
 - Numba's and LLVM's locks, where Numba is loaded, be it by us or not.
 
+And it waits for collections of garbage, and lets none begin: the finalizers of LLVM's objects take LLVM's lock in
+whatever thread a collection runs, whichever locks that has, those of other modules that a fork takes after ours among
+them.
+
 The last to register is the first whose locks are taken at a fork. Python's modules that do the same are imported here
 because our locks have to be taken before theirs: Numba logs while it compiles.
 """
 
 import concurrent.futures.thread  # noqa: F401
+import gc
 import logging  # noqa: F401
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -33,6 +39,20 @@ _NUMBA = (
 
 _held = ExitStack()
 
+# Threads that collect garbage now.
+_collecting: list[int] = []
+
+
+def _follow(phase: str, info: Any) -> None:
+    thread = threading.get_ident()
+    if phase == "start":
+        _collecting.append(thread)
+    elif thread in _collecting:
+        _collecting.remove(thread)
+
+
+gc.callbacks.append(_follow)
+
 
 def _locks() -> Iterator[Any]:
     for module, name in _NUMBA:
@@ -45,8 +65,14 @@ def _locks() -> Iterator[Any]:
 
 def _before() -> None:
     global _held
-    whole.acquire()  # first of all: whoever has it has `_held`, too
+    collects = gc.isenabled()
+    gc.disable()
+    while any(thread != threading.get_ident() for thread in tuple(_collecting)):
+        time.sleep(0.001)
+    whole.acquire()  # before the other locks: whoever has it has `_held`, too
     _held = stack = ExitStack()
+    if collects:
+        stack.callback(gc.enable)
     stack.callback(whole.release)
     for lock in _locks():
         stack.enter_context(lock)
@@ -57,6 +83,7 @@ def _after() -> None:
 
 
 def _after_in_child() -> None:
+    _collecting.clear()
     _after()
     threads: Any = sys.modules.get("numba.np.ufunc.parallel")
     if hasattr(threads, "_backend_init_process_lock"):
