@@ -31,6 +31,9 @@ from numba.core.registry import cpu_target
 
 from .internals import ready_to_load
 
+if sys.platform != "win32":
+    import pwd
+
 # Settings of Numba's that leave the code alone: places of files, numbers of threads, GPUs, what is printed. Every
 # other one is part of a kernel's address, those of Numba's next versions, too.
 _BESIDE_THE_CODE = re.compile("CACHE|THREAD|CUDA|GDB|WARN|COLOR|HELP|HIGHLIGHT")
@@ -155,8 +158,6 @@ def _place() -> Path | None:
 
 
 def _home() -> str:
-    import pwd
-
     try:
         return os.environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError:
