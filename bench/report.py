@@ -177,7 +177,7 @@ def _reaches(row: Row, bound: float | None) -> bool:
     case, result = row
     if bound is None:
         return False
-    if case.theirs is None:
+    if case.limited:
         return middle(result.ours)[1] <= bound
     factor = middle(result.factors(case.faster))[1]
     return factor >= bound if case.faster else factor <= bound
@@ -222,8 +222,9 @@ def number(value: float) -> str:
 def _bound(case: Case) -> str:
     if case.target is None:
         return "-"
-    if case.theirs is None:
-        return "<= " + amount(case.target.bound, case)
+    if case.limited:
+        stretch = f" ({amount(case.target.stretch, case)})" if case.target.stretch else ""
+        return f"<= {amount(case.target.bound, case)}{stretch}"
     sign = ">=" if case.faster else "<="
     stretch = f" ({case.target.stretch:g}x)" if case.target.stretch else ""
     return f"{sign} {case.target.bound:.3g}x{stretch}"
@@ -272,7 +273,7 @@ def readme_table(rows: list[Row], about: str) -> str:
 def _shortfall(row: Row) -> float:
     case, result = row
     assert case.target is not None
-    if case.theirs is None:
+    if case.limited:
         return middle(result.ours)[1] / case.target.bound
     factor = middle(result.factors(case.faster))[1]
     return case.target.bound / factor if case.faster else factor / case.target.bound
