@@ -155,7 +155,7 @@ JAX = "import sys; sys.path.insert(0, 'bench'); import jax, peers"
 BASELINE = "266a1e4"
 
 
-def first(small: bool, threads: int) -> list[Case]:
+def first(small: bool, threads: int, baseline: str = BASELINE) -> list[Case]:
     """First calls of fresh processes: with nothing compiled after `import fastinit`, with all after `import numba`."""
     probe = 'fi.probe(scheme="xavier_normal", activation="tanh", seed=0, {})'
     calls: dict[str, tuple[str, Target | None]] = {
@@ -168,17 +168,17 @@ def first(small: bool, threads: int) -> list[Case]:
         calls = {"fi.init": ('fi.init("zeros", (8, 8))', None)}
 
     def sides(prepare: Callable[..., Work], *arguments: str) -> tuple[Callable[[], Work], Callable[[], Work]]:
-        return (lambda: prepare(*arguments)), (lambda: prepare(*arguments, root=processes.checkout(BASELINE)))
+        return (lambda: prepare(*arguments)), (lambda: prepare(*arguments, root=processes.checkout(baseline)))
 
     cases = [
-        Case(f"first {what}, nothing compiled", f"commit {BASELINE}", *sides(processes.cold, call), target,
-             faster=False, measured="s", repeats=3)
+        Case(f"first {what}, nothing compiled", f"commit {baseline}", *sides(processes.cold, call), target,
+             faster=False, measured="s", repeats=3 if target else 1)
         for what, (call, target) in calls.items()
     ]  # fmt: skip
     cases += [
-        Case(f"first {what}, kernels cached, beyond import numba", f"commit {BASELINE}",
+        Case(f"first {what}, kernels cached, beyond import numba", f"commit {baseline}",
              *sides(processes.cached, "import fastinit as fi; " + call, "import numba"), Target(0.5, absolute=True),
-             faster=False, measured="s", repeats=5)
+             faster=False, measured="s", repeats=3)
         for what, (call, _) in calls.items()
     ]  # fmt: skip
     call, _ = calls["fi.init"]
@@ -191,7 +191,7 @@ def first(small: bool, threads: int) -> list[Case]:
     call, _ = calls["probe, forward"]
     cases.append(
         Case("first probe, forward, nothing compiled", "JAX, jit and its first call", lambda: processes.cold(call),
-             lambda: processes.cold("peers.jax_probe(1024, 512, 10)()", JAX), faster=False, measured="s", repeats=3,
+             lambda: processes.cold("peers.jax_probe(1024, 512, 10)()", JAX), faster=False, measured="s", repeats=1,
              module="jax")
     )  # fmt: skip
     return cases
