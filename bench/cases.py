@@ -181,13 +181,13 @@ def first(small: bool, threads: int, baseline: str = BASELINE) -> list[Case]:
              faster=False, measured="s", repeats=3)
         for what, (call, _) in calls.items()
     ]  # fmt: skip
+    if small:
+        return cases
     call, _ = calls["fi.init"]
     cases.append(
         Case("first fi.init, kernels cached", "0.6 s", lambda: processes.cached(call), target=Target(0.6, 0.4),
              measured="s", repeats=5)
     )  # fmt: skip
-    if small:
-        return cases
     call, _ = calls["probe, forward"]
     cases.append(
         Case("first probe, forward, nothing compiled", "JAX, jit and its first call", lambda: processes.cold(call),
@@ -255,7 +255,9 @@ def sweeps(small: bool, threads: int) -> list[Case]:
 
     def case(what: str, versus: str, theirs: Callable[[], Work], **options: Any) -> Case:
         what = f"a point of a sweep, 256 x 100 x 100, {what}"
-        return Case(what, versus, theirs=theirs, **({"ours": partial(ours, [depth], seeds), "elements": seeds} | options))
+        return Case(
+            what, versus, theirs=theirs, **({"ours": partial(ours, [depth], seeds), "elements": seeds} | options)
+        )
 
     def earlier() -> Work:
         return processes.cached(point, warm, root=processes.checkout(BASELINE))

@@ -5,8 +5,8 @@
 
 `fi.init`, a forward probe, one with gradients and one in float64 are timed with an empty cache folder, after `import
 fastinit`, and with one that was filled beforehand, after `import numba`. The two checkouts take turns, each call in a
-process of its own; the earlier one is got by `git archive`. A forward probe has JAX's compilation of the same beside it,
-after `import jax`.
+process of its own; the earlier one is got by `git archive`. A forward probe has beside it what JAX takes to compile and
+run the same, after `import jax`.
 """
 
 from __future__ import annotations

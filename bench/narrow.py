@@ -6,8 +6,8 @@
 
 For each, forward and with gradients: the bare matrix products on one thread and on all, the whole call on one and on
 all, its part outside of compiled code, and each kind of task by itself on one thread. Two pieces that tasks call, the
-drawing of weights and the activation, are measured alone. A time is a median: on one thread of the processor time, which
-other programs do not add to, on several of the clock's.
+drawing of weights and the activation, are measured alone. A time is a median: on one thread of the processor's time,
+to which other programs add little, on several of the clock's.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ import report
 from peers import Work
 from timing import SHORTEST, settle
 
+import fastinit as fi
+
 # Batch, width, depth.
 NETWORKS = ((1000, 100, 5), (256, 100, 10))
 TARGETS = "targets: 5 layers 1000 x 100 x 100 forward in 2.0x (1.3x) the bare products and a 7th of the NumPy loop"
@@ -48,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for batch, width, depth in NETWORKS:
         size = (batch // 8, width // 8, depth) if options.small else (batch, width, depth)
         for backward in (False, True):
-            print(f"\n{size[2]} layers {size[0]} x {size[1]} x {size[1]}, {'with gradients' if backward else 'forward'}")
+            kind = "with gradients" if backward else "forward"
+            print(f"\n{size[2]} layers {size[0]} x {size[1]} x {size[1]}, {kind}")
             print_lines(_whole(size, backward, options))
             print_lines(_pieces(size, backward, options))
             if options.profile:
@@ -155,7 +158,7 @@ def _pieces(size: tuple[int, int, int], backward: bool, options: argparse.Namesp
     with peers.threads(1):
         with phases_alone(pieces, options.repeats):
             peers.fastinit_probe(*size, backward=backward)()
-        alone = [*_alone(size, backward, options.repeats)]
+        alone = [*_alone(size, options.repeats)]
     lines = [(f"  {name}", median(p.seconds), f"{p.tasks} tasks") for name, p in pieces.items()]
     total = sum(seconds for _, seconds, _ in lines)
     return [("all tasks, one kind after the other, 1 thread", total, ""), *lines, *alone]
@@ -196,10 +199,9 @@ def _difference(run: Callable[..., None], once: Any, many: Any, launch: int) -> 
     return _seconds(lambda: run(many, launch, 0)) - first
 
 
-def _alone(size: tuple[int, int, int], backward: bool, repeats: int) -> Iterator[Line]:
+def _alone(size: tuple[int, int, int], repeats: int) -> Iterator[Line]:
     """What tasks call: the drawing of all weights and the activation of all layers."""
     batch, width, depth = size
-    import fastinit as fi
     from fastinit_kernels.machine.jit import place_of
     from fastinit_kernels.probe.activate import activation_kernel
 

@@ -213,18 +213,19 @@ def bare_products(batch: int, width: int, depth: int, backward: bool = False) ->
     """The matrix products alone, weights drawn beforehand: one a layer forward, two more backward."""
     rng = np.random.default_rng(0)
     std = np.float32(width**-0.5)
-    a, z = rng.standard_normal((2, batch, width), np.float32)
+    start, *free = rng.standard_normal((3, batch, width), np.float32)
     weights = rng.standard_normal((depth, width, width), np.float32) * std
     gradient = np.empty_like(weights[0])
 
     def work() -> None:
-        nonlocal a, z
-        for w in weights:
+        a = start  # each time: over many calls the signal would overflow, or become subnormal and slow
+        for layer, w in enumerate(weights):
+            z = free[layer % 2]
             np.matmul(a, w, out=z)
             if backward:
                 np.matmul(a.T, z, out=gradient)
                 np.matmul(a, w.T, out=z)
-            a, z = z, a
+            a = z
 
     return work
 
@@ -264,6 +265,14 @@ def torch_probe(batch: int, width: int, depth: int, conv: int = 0, image: int = 
     return work
 
 
+def jax_histogram(a: Any, bins: int) -> Any:
+    """Counts in JAX: below -1, in each of the bins from -1 to 1, and above 1."""
+    jnp = load("jax").numpy
+    place = jnp.clip(1 + jnp.floor((a + 1) * (bins / 2)).astype(jnp.int32), 0, bins + 1)
+    place = jnp.where(a == 1, bins, place)  # the last bin holds its upper edge
+    return jnp.zeros(bins + 2, jnp.int32).at[place.ravel()].add(1)
+
+
 def jax_probe(batch: int, width: int, depth: int, seeds: int = 1, *, histogram: bool = True) -> Work:
     """The same in JAX: one function, a scan over the layers, vectorised over the seeds and compiled as a whole.
 
@@ -289,9 +298,7 @@ def jax_probe(batch: int, width: int, depth: int, seeds: int = 1, *, histogram: 
             "weight_mean": w.mean(), "weight_std": w.std(),
         }  # fmt: skip
         if histogram:
-            place = 1 + jnp.floor((a + 1) * (bins / 2)).astype(jnp.int32)
-            place = jnp.where(a == 1, bins, jnp.clip(place, 0, bins + 1))  # the last bin holds its upper edge
-            counts = jnp.zeros(bins + 2, jnp.int32).at[place.ravel()].add(1)
+            counts = jax_histogram(a, bins)
             figures |= {"underflow": counts[0], "histogram": counts[1:-1], "overflow": counts[-1]}
         return a, figures
 

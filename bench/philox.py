@@ -47,7 +47,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Pipes:
-    """Vector pipes of a kind of CPU: which of them take each kind of instruction, and how often it must for 512 bits."""
+    """Vector pipes of a kind of CPU: which take each kind of instruction, and how often they must for 512 bits."""
 
     name: str
     takes: Mapping[str, str]
@@ -216,9 +216,10 @@ def account(law: str) -> list[str]:
         values = values_of_uniforms(listing, pipes) if law == "uniform" else 0.0
         limit = words + values
         lines.append(
-            f"cycles at the pipes' limit        {words:.0f} for the words, {products:.0f} for their multiplications alone"
+            f"cycles at the pipes' limit        {words:.0f} for the words"
+            + f" (for their multiplications alone {products:.0f})"
             + f", {values:.0f} for the values" * bool(values)
-            + f" ({pipes.name}); {limit / hertz / GROUP * 1e9:.3f} ns a value"
+            + f", {pipes.name}: {limit / hertz / GROUP * 1e9:.3f} ns a value"
         )
         spoken += f", {measured / limit:.2f}x the limit"
     return [*lines, f"{spoken}; {seconds / GROUP * 1e9:.3f} ns a value at {hertz / 1e9:.2f} GHz"]
