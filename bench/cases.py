@@ -262,7 +262,7 @@ def sweeps(small: bool, threads: int) -> list[Case]:
     def earlier() -> Work:
         return processes.cached(point, warm, root=processes.checkout(BASELINE))
 
-    # Of a process of its own each; the second time there.
+    # Beside another checkout each side is a process of its own, which has swept once before.
     warm = (
         f"import fastinit as fi; points = lambda n: fi.sweep(scheme='xavier_normal', activation='tanh', width={width}, "
         f"batch={batch}, depth={depth}, backward=False, seed=range(n)); points({seeds})"
@@ -270,7 +270,7 @@ def sweeps(small: bool, threads: int) -> list[Case]:
     point, jitted, fewer = f"points({seeds})", partial(peers.jax_probe, batch, width, depth, seeds), max(seeds // 8, 1)
     cases = [
         case("10 layers, 64 seeds", "the loop in NumPy", partial(loop, [depth], seeds), headline=True),
-        case("10 layers, 64 seeds", "JAX, jit and vmap", jitted, target=Target(3.5), module="jax"),
+        case("10 layers, 64 seeds", "JAX, jit and vmap", jitted, target=Target(3.5), module="jax", headline=True),
         case("10 layers, 64 seeds", "JAX, jit and vmap, without the histogram", partial(jitted, histogram=False),
              module="jax"),
         case("1 to 10 layers, 8 seeds", "the loop in NumPy", partial(loop, depths, fewer),
