@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import peers
@@ -17,10 +18,11 @@ from fastinit.probing.sweep import sweep
 
 @dataclass(frozen=True)
 class Target:
-    """What a comparison must reach: a factor, or a limit in seconds or bytes where there is no peer."""
+    """What a comparison must reach: a factor, or a limit in seconds or bytes (always so where there is no peer)."""
 
     bound: float
     stretch: float | None = None
+    absolute: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Case:
     def name(self) -> str:
         return f"{self.what} | {self.versus}"
 
+    @property
+    def limited(self) -> bool:
+        """Whether the target is a limit of our own figure."""
+        return self.target is not None and (self.target.absolute or self.theirs is None)
+
 
 def fills(small: bool, threads: int) -> list[Case]:
     """One law, one dtype, one peer; 2^25 elements, fewer where the peer is slow."""
@@ -85,6 +92,7 @@ def fills(small: bool, threads: int) -> list[Case]:
         case("normal", "float32", "ndarray.fill", 2.5, 2.0, headline=True),
         case("uniform", "float32", "ndarray.fill", 1.5, 1.25),
         case("normal", "bfloat16", "ndarray.fill"),
+        case("uniform", "float32", "ndarray.fill", one_thread=True),
         case("normal", "float32", "NumPy", 20, 25, headline=True),
         case("normal", "float32", "NumPy's thread recipe", 11, headline=True),
         case("normal", "float32", "NumPy", one_thread=True),
@@ -97,16 +105,18 @@ def fills(small: bool, threads: int) -> list[Case]:
         case("normal", "float32", "JAX", log2=22),
         case("uniform", "float32", "JAX", log2=22),
         case("truncated_normal", "float32", "JAX", log2=22),
+        case("normal", "bfloat16", "NumPy"),
         case("normal", "float64", "mkl_random", log2=24),
+        case("normal", "float32", "randompack", one_thread=True),
+        case("uniform", "float32", "randompack", one_thread=True),
+        case("normal", "float64", "randompack", log2=24, one_thread=True),
     ]
 
 
 def calls(small: bool, threads: int) -> list[Case]:
-    """Small calls, regions, imports, first calls."""
+    """Small calls, regions, imports."""
     side = 1 << (8 if small else 13)
     rows = (slice(side // 8, side // 4), slice(0, side))
-    scheme = "zeros" if small else "he_normal"  # zeros need no compiler
-    first = f'fi.init("{scheme}", (1024, 1024), seed=0)'
 
     def tensor(region: tuple[slice, slice]) -> Work:
         out = peers.empty(side * side, "float32").reshape(side, side)[: region[0].stop - region[0].start]
@@ -135,11 +145,56 @@ def calls(small: bool, threads: int) -> list[Case]:
              Target(1.15 / 8), faster=False),
         Case("import fastinit, beyond NumPy's import", "0.3 s", lambda: processes.import_time,
              target=Target(0.3), measured="s"),
-        Case("first call, nothing compiled", "3 s", lambda: processes.first_call_cold(first),
-             target=Target(3), measured="s", repeats=3),
-        Case("first call, kernels cached", "0.6 s", lambda: processes.first_call_cached(first),
-             target=Target(0.6), measured="s"),
     ]  # fmt: skip
+
+
+# What `import fastinit` is to JAX: what it computes with is imported, nothing is compiled.
+JAX = "import sys; sys.path.insert(0, 'bench'); import jax, peers"
+
+# What this is compared with as a whole: the same calls in a checkout of this commit.
+BASELINE = "266a1e4"
+
+
+def first(small: bool, threads: int, baseline: str = BASELINE) -> list[Case]:
+    """First calls of fresh processes: with nothing compiled after `import fastinit`, with all after `import numba`."""
+    probe = 'fi.probe(scheme="xavier_normal", activation="tanh", seed=0, {})'
+    calls: dict[str, tuple[str, Target | None]] = {
+        "fi.init": ('fi.init("he_normal", (1024, 1024), seed=0)', Target(3, 1, absolute=True)),
+        "probe, forward": (probe.format("backward=False"), Target(4, absolute=True)),
+        "probe with gradients": (probe.format(""), Target(0.5)),
+        "float64 probe with gradients": (probe.format('dtype="float64"'), None),
+    }
+    if small:  # zeros need no compiler
+        calls = {"fi.init": ('fi.init("zeros", (8, 8))', None)}
+
+    def sides(prepare: Callable[..., Work], *arguments: str) -> tuple[Callable[[], Work], Callable[[], Work]]:
+        return (lambda: prepare(*arguments)), (lambda: prepare(*arguments, root=processes.checkout(baseline)))
+
+    cases = [
+        Case(f"first {what}, nothing compiled", f"commit {baseline}", *sides(processes.cold, call), target,
+             faster=False, measured="s", repeats=3 if target else 1)
+        for what, (call, target) in calls.items()
+    ]  # fmt: skip
+    cases += [
+        Case(f"first {what}, kernels cached, beyond import numba", f"commit {baseline}",
+             *sides(processes.cached, "import fastinit as fi; " + call, "import numba"), Target(0.5, absolute=True),
+             faster=False, measured="s", repeats=3)
+        for what, (call, _) in calls.items()
+    ]  # fmt: skip
+    if small:
+        return cases
+    call, _ = calls["fi.init"]
+    cases.append(
+        Case("first fi.init, kernels cached", "0.6 s", lambda: processes.cached(call), target=Target(0.6, 0.4),
+             measured="s", repeats=5)
+    )  # fmt: skip
+    call, _ = calls["probe, forward"]
+    cases.append(
+        Case("first probe, forward, nothing compiled", "JAX, jit and its first call", lambda: processes.cold(call),
+             lambda: processes.cold("peers.jax_probe(1024, 512, 10)()", JAX), faster=False, measured="s", repeats=1,
+             module="jax")
+    )  # fmt: skip
+    return cases
 
 
 def probes(small: bool, threads: int) -> list[Case]:
@@ -166,12 +221,13 @@ def probes(small: bool, threads: int) -> list[Case]:
              partial(peers.fastinit_probe, *size, **images), partial(peers.torch_probe, *size, **images),
              module="torch")
     )  # fmt: skip
-    size = (1024 // shrink, 1024 // shrink, 10)
-    cases.append(
-        Case("probe with gradients, 10 layers 1024 x 1024 x 1024", "three bare products a layer",
-             partial(peers.fastinit_probe, *size, backward=True),
-             partial(peers.bare_products, *size, backward=True), Target(1.2), faster=False)
-    )  # fmt: skip
+    cases += [
+        Case(f"probe with gradients, {depth} layers {batch} x {width} x {width}", "three bare products a layer",
+             partial(peers.fastinit_probe, batch // shrink, width // shrink, depth, backward=True),
+             partial(peers.bare_products, batch // shrink, width // shrink, depth, backward=True), target,
+             faster=False)
+        for batch, width, depth, target in ((1024, 1024, 10, Target(1.2)), (1000, 100, 5, None))
+    ]  # fmt: skip
     wide = 512 if small else 65536
     # Without gradients where it is small: a minute less to compile.
     memory = partial(processes.probe_memory, wide, 16, 2, backward=not small, limit=8 << 30)
@@ -179,15 +235,7 @@ def probes(small: bool, threads: int) -> list[Case]:
         Case("peak memory of a probe with gradients, 2 layers 16 x 65536 x 65536", "2 GiB", memory,
              target=Target(2 << 30), measured="B", repeats=1)
     )  # fmt: skip
-    first = 'fi.probe(scheme="xavier_normal", activation="tanh", seed=0)'
-    if small:
-        return cases
-    return cases + [
-        Case("first probe with gradients, nothing compiled", "-", partial(processes.first_call_cold, first),
-             measured="s", repeats=1),
-        Case("first probe with gradients, kernels cached", "-", partial(processes.first_call_cached, first),
-             measured="s", repeats=3),
-    ]  # fmt: skip
+    return cases
 
 
 def sweeps(small: bool, threads: int) -> list[Case]:
@@ -205,16 +253,35 @@ def sweeps(small: bool, threads: int) -> list[Case]:
         points = [peers.numpy_probe(batch, width, depth) for depth in depths for _ in range(seeds)]
         return lambda: [point() for point in points]
 
-    def case(what: str, depths: Sequence[int], seeds: int, headline: bool) -> Case:
+    def case(what: str, versus: str, theirs: Callable[[], Work], **options: Any) -> Case:
+        what = f"a point of a sweep, 256 x 100 x 100, {what}"
         return Case(
-            f"a point of a sweep, 256 x 100 x 100, {what}", "the loop in NumPy", partial(ours, depths, seeds),
-            partial(loop, depths, seeds), elements=seeds * len(depths), headline=headline,
-        )  # fmt: skip
+            what, versus, theirs=theirs, **({"ours": partial(ours, [depth], seeds), "elements": seeds} | options)
+        )
 
-    return [
-        case("10 layers, 64 seeds", [depth], seeds, headline=True),
-        case("1 to 10 layers, 8 seeds", depths, max(seeds // 8, 1), headline=False),
-    ]
+    def earlier() -> Work:
+        return processes.cached(point, warm, root=processes.checkout(BASELINE))
+
+    # Beside another checkout each side is a process of its own, which has swept once before.
+    warm = (
+        f"import fastinit as fi; points = lambda n: fi.sweep(scheme='xavier_normal', activation='tanh', width={width}, "
+        f"batch={batch}, depth={depth}, backward=False, seed=range(n)); points({seeds})"
+    )
+    point, jitted, fewer = f"points({seeds})", partial(peers.jax_probe, batch, width, depth, seeds), max(seeds // 8, 1)
+    cases = [
+        case("10 layers, 64 seeds", "the loop in NumPy", partial(loop, [depth], seeds), headline=True),
+        case("10 layers, 64 seeds", "JAX, jit and vmap", jitted, target=Target(3.5), module="jax", headline=True),
+        case("10 layers, 64 seeds", "JAX, jit and vmap, without the histogram", partial(jitted, histogram=False),
+             module="jax"),
+        case("1 to 10 layers, 8 seeds", "the loop in NumPy", partial(loop, depths, fewer),
+             ours=partial(ours, depths, fewer), elements=fewer * depth),
+    ]  # fmt: skip
+    if not small:
+        cases.append(
+            case("10 layers, 64 seeds", f"commit {BASELINE}", earlier, ours=lambda: processes.cached(point, warm),
+                 target=Target(1.5), measured="s")
+        )  # fmt: skip
+    return cases
 
 
 def orthogonal(small: bool, threads: int) -> list[Case]:
@@ -243,7 +310,7 @@ def orthogonal(small: bool, threads: int) -> list[Case]:
     ]
 
 
-GROUPS = {"fill": fills, "calls": calls, "probe": probes, "sweep": sweeps, "orthogonal": orthogonal}
+GROUPS = {"fill": fills, "calls": calls, "first": first, "probe": probes, "sweep": sweeps, "orthogonal": orthogonal}
 
 
 def cases(*, small: bool, threads: int) -> list[Case]:

@@ -30,7 +30,7 @@ Work = Callable[[], object]
 LAWS = ("normal", "uniform", "truncated_normal")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-OPTIONAL = ("torch", "jax", "mkl_random")
+OPTIONAL = ("torch", "jax", "mkl_random", "randompack")
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,32 @@ def _fastinit(law: str, dtype: str, size: int, threads: int) -> Work:
 
 
 def _fill(law: str, dtype: str, size: int, threads: int) -> Work:
-    out = empty(size, dtype)
-    return lambda: out.fill(1)
+    out, value = empty(size, dtype), 1
+    if dtype == "bfloat16":  # through that dtype of ml_dtypes it would take several times as long
+        out, value = out.view(np.uint16), 0x3F80
+    return lambda: out.fill(value)
 
 
 def _numpy(law: str, dtype: str, size: int, threads: int) -> Work:
     draw, out = _numpy_draw(np.random.default_rng(0), law), empty(size, dtype)
+    if dtype == "bfloat16":
+        return _upper_halves(draw, out)
     return lambda: draw(dtype=dtype, out=out)
+
+
+def _upper_halves(draw: Callable[..., Any], out: np.ndarray) -> Work:
+    # NumPy draws no bfloat16. Quicker than its casts: the upper halves of float32 values that are still in cache,
+    # through views as whole numbers, cut off and not rounded.
+    bits, block = out.view(np.uint16), np.empty(1 << 14, np.float32)
+    halves = block.view(np.uint16)[sys.byteorder == "little" :: 2]
+
+    def work() -> None:
+        for first in range(0, len(bits), len(block)):
+            part = bits[first : first + len(block)]
+            draw(dtype=np.float32, out=block[: len(part)])
+            part[:] = halves[: len(part)]
+
+    return work
 
 
 def _numpy_threads(law: str, dtype: str, size: int, threads: int) -> Work:
@@ -148,6 +167,13 @@ def _mkl_random(law: str, dtype: str, size: int, threads: int) -> Work:
     return work
 
 
+def _randompack(law: str, dtype: str, size: int, threads: int) -> Work:
+    generator, out = load("randompack").Rng(), empty(size, dtype)  # its own choice of generator: the fastest
+    generator.seed(0)
+    draw = generator.normal if law == "normal" else generator.unif
+    return lambda: draw(out=out)
+
+
 _EVERY = dict.fromkeys(LAWS, DTYPES)
 _PLAIN = dict.fromkeys(("normal", "uniform"), ("float32", "float64"))
 
@@ -156,12 +182,13 @@ PEERS = {
     for peer in (
         Peer("fastinit", "fastinit", _EVERY, _fastinit, many_threads=True),
         Peer("ndarray.fill", "numpy", {"normal": DTYPES}, _fill),
-        Peer("NumPy", "numpy", _PLAIN, _numpy),
+        Peer("NumPy", "numpy", dict.fromkeys(_PLAIN, ("float32", "float64", "bfloat16")), _numpy),
         Peer("NumPy's thread recipe", "numpy", _PLAIN, _numpy_threads, one_thread=False, many_threads=True),
         Peer("torch", "torch", _EVERY, _torch, many_threads=True),
         Peer("JAX", "jax", dict.fromkeys(LAWS, ("float32", "bfloat16", "float16")), _jax, one_thread=False,
              many_threads=True),
         Peer("mkl_random", "mkl_random", dict.fromkeys(("normal", "uniform"), ("float64",)), _mkl_random),
+        Peer("randompack", "randompack", _PLAIN, _randompack),
     )
 }  # fmt: skip
 
@@ -186,18 +213,19 @@ def bare_products(batch: int, width: int, depth: int, backward: bool = False) ->
     """The matrix products alone, weights drawn beforehand: one a layer forward, two more backward."""
     rng = np.random.default_rng(0)
     std = np.float32(width**-0.5)
-    a, z = rng.standard_normal((2, batch, width), np.float32)
+    start, *free = rng.standard_normal((3, batch, width), np.float32)
     weights = rng.standard_normal((depth, width, width), np.float32) * std
     gradient = np.empty_like(weights[0])
 
     def work() -> None:
-        nonlocal a, z
-        for w in weights:
+        a = start  # each time: over many calls the signal would overflow, or become subnormal and slow
+        for layer, w in enumerate(weights):
+            z = free[layer % 2]
             np.matmul(a, w, out=z)
             if backward:
                 np.matmul(a.T, z, out=gradient)
                 np.matmul(a, w.T, out=z)
-            a, z = z, a
+            a = z
 
     return work
 
@@ -235,3 +263,48 @@ def torch_probe(batch: int, width: int, depth: int, conv: int = 0, image: int = 
         return figures
 
     return work
+
+
+def jax_histogram(a: Any, bins: int) -> Any:
+    """Counts in JAX: below -1, in each of the bins from -1 to 1, and above 1."""
+    jnp = load("jax").numpy
+    place = jnp.clip(1 + jnp.floor((a + 1) * (bins / 2)).astype(jnp.int32), 0, bins + 1)
+    place = jnp.where(a == 1, bins, place)  # the last bin holds its upper edge
+    return jnp.zeros(bins + 2, jnp.int32).at[place.ravel()].add(1)
+
+
+def jax_probe(batch: int, width: int, depth: int, seeds: int = 1, *, histogram: bool = True) -> Work:
+    """The same in JAX: one function, a scan over the layers, vectorised over the seeds and compiled as a whole.
+
+    It takes what a forward probe takes but for the counts of distinct units and of infinities and NaNs, and the
+    verdict; the histogram, by a scatter, counts what lies outside of its range, too. Returns the figures by name,
+    (seeds, depth).
+    """
+    jax = load("jax")
+    jnp, bins, std = jax.numpy, 30, width**-0.5
+
+    def layer(a: Any, key: Any) -> tuple[Any, dict[str, Any]]:
+        w = std * jax.random.normal(key, (width, width))
+        z = a @ w
+        a = jnp.tanh(z)
+        first, second = z[::2], z[1::2]
+        q = jnp.square(z).mean()
+        figures = {
+            "mean": a.mean(), "std": a.std(), "min": a.min(), "max": a.max(),
+            "preactivation_mean": z.mean(), "preactivation_std": z.std(), "q": q,
+            "saturated": (jnp.abs(a) > 0.97).mean(), "zero": (a == 0).mean(), "dead": (a == 0).all(axis=0).mean(),
+            "correlation": (first * second).mean() / q,
+            "chi": jnp.square(1 - a * a).mean() * width * w.var(),
+            "weight_mean": w.mean(), "weight_std": w.std(),
+        }  # fmt: skip
+        if histogram:
+            counts = jax_histogram(a, bins)
+            figures |= {"underflow": counts[0], "histogram": counts[1:-1], "overflow": counts[-1]}
+        return a, figures
+
+    def probe(seed: Any) -> Any:
+        first, *keys = jax.random.split(jax.random.key(seed), depth + 1)
+        return jax.lax.scan(layer, jax.random.normal(first, (batch, width)), jnp.stack(keys))[1]
+
+    all_seeds, probes = jnp.arange(seeds), jax.jit(jax.vmap(probe))
+    return lambda: jax.block_until_ready(probes(all_seeds))

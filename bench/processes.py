@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from peers import Work
 
 LONGEST = 240
+ROOT = Path(__file__).parent.parent
 
-_FIRST_CALL = """
+_CALL = """
 import time
-import fastinit as fi
+{before}
 start = time.perf_counter()
 {call}
 print(time.perf_counter() - start)
+"""
+
+_LISTING = """
+from importlib import import_module
+module, factory, *arguments = "{kernel}".split(":")
+kernel = getattr(import_module("fastinit_kernels." + module), factory)(*arguments)
+print("\\n".join(kernel.dispatcher.inspect_asm().values()))
 """
 
 _IMPORT = """
@@ -54,22 +65,40 @@ def import_time() -> float:
     return _run(_IMPORT)
 
 
-def first_call_cold(call: str) -> Work:
-    """Seconds of a call right after `import fastinit`, nothing compiled."""
+def cold(call: str, before: str = "import fastinit as fi", root: Path = ROOT) -> Work:
+    """Seconds of a call after `before`, nothing compiled; of the checkout in the folder `root`."""
+    script = _CALL.format(before=before, call=call)
 
     def work() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            return _run(_FIRST_CALL.format(call=call), folder)
+            return _run(script, folder, root)
 
     return work
 
 
-def first_call_cached(call: str) -> Work:
+def cached(call: str, before: str = "import fastinit as fi", root: Path = ROOT) -> Work:
     """The same from the cache of compiled kernels."""
+    script, folder = _CALL.format(before=before, call=call), tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    _run(script, folder, root)
+    return lambda: _run(script, folder, root)
+
+
+@cache
+def checkout(commit: str) -> Path:
+    """A folder with the files of an earlier commit, for as long as this process lasts."""
+    git = ["git", "-C", str(ROOT), "archive", "--format=tar", commit]
+    try:
+        done = subprocess.run(git, capture_output=True)
+    except FileNotFoundError:
+        raise RuntimeError(f"no git to get commit {commit} by") from None
+    if done.returncode != 0:
+        raise RuntimeError(f"commit {commit} is not here: {done.stderr.decode(errors='replace').strip()}")
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder)
-    _run(_FIRST_CALL.format(call=call), folder)
-    return lambda: _run(_FIRST_CALL.format(call=call), folder)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as files:
+        files.extractall(folder, filter="data")
+    return Path(folder)
 
 
 def probe_memory(width: int, batch: int, depth: int, *, backward: bool = False, limit: int = 0) -> Work:
@@ -78,16 +107,27 @@ def probe_memory(width: int, batch: int, depth: int, *, backward: bool = False, 
     return lambda: _run(script)
 
 
-def _run(script: str, cache_folder: str | None = None) -> float:
+def listing(kernel: str) -> str:
+    """Assembly of a kernel, compiled afresh (what comes from the cache brings none): "module:factory:argument:…"."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _output(_LISTING.format(kernel=kernel), folder)
+
+
+def _run(script: str, cache_folder: str | None = None, root: Path = ROOT) -> float:
+    return float(_output(script, cache_folder, root))
+
+
+def _output(script: str, cache_folder: str | None = None, root: Path = ROOT) -> str:
     environment = dict(os.environ)
+    paths = [str(root), str(root / "kernels"), *environment.get("PYTHONPATH", "").split(os.pathsep)]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     if cache_folder is not None:
         environment["NUMBA_CACHE_DIR"] = cache_folder
     command = [sys.executable, "-c", script]
-    folder = Path(__file__).parent.parent
     try:
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=LONGEST, cwd=folder)
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=LONGEST, cwd=root)
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"took more than {LONGEST} s") from None
     if result.returncode != 0:
-        raise RuntimeError(result.stderr.strip().splitlines()[-1])
-    return float(result.stdout)
+        raise RuntimeError((result.stderr.strip().splitlines() or ["died"])[-1])
+    return result.stdout

@@ -32,6 +32,13 @@ def test_a_case_that_failed_is_a_miss_and_a_missing_library_is_not() -> None:
     target = _case(target=Target(3))
     assert report.cells((target, Result(note="MemoryError: no")))[-1] == "no"
     assert report.cells((target, Result(note="torch is not installed")))[-1] == "-"
+    assert report.cells((target, Result(note="commit 0000000 is not here")))[-1] == "-"
+
+
+def test_a_limit_of_our_own_figure_may_stand_beside_a_peer() -> None:
+    case = _case(target=Target(3, 0.5, absolute=True))
+    assert report.cells((case, Result([1.0], [0.1])))[4:] == ("10x slower", "0.1 - 0.1", "<= 3 s (500 ms)", "yes")
+    assert report.cells((case, Result([4.0], [9.0])))[-1] == "no"
 
 
 def test_the_short_table_shows_the_worst_miss() -> None:
