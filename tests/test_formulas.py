@@ -38,7 +38,7 @@ def tables(tree):
         if isinstance(node, ast.Dict):
             pairs = zip(node.keys, node.values, strict=True)
             named = [v for k, v in pairs if isinstance(k, ast.Constant) and k.value in ACTIVATIONS and is_function(v)]
-            if len(named) > 1:
+            if len(named) > 1 and any(isinstance(x, ast.Lambda) for v in named for x in ast.walk(v)):
                 yield node.lineno
 
 
