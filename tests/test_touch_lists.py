@@ -1,5 +1,6 @@
 """What CONTRIBUTING.md says is all there is to touch: applied to a copy it works, and each step left out is missed."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -62,11 +63,8 @@ def run(folder, code, env):
 
 
 @pytest.fixture
-def env(monkeypatch):
-    monkeypatch.setenv("FASTINIT_QUIET", "1")
-    import os
-
-    return dict(os.environ)
+def env():
+    return os.environ | {"FASTINIT_QUIET": "1"}
 
 
 WORKS = """
@@ -207,3 +205,28 @@ def test_a_scheme_does_not_take_anothers_name():
     with pytest.raises(ValueError, match="'msra' is registered already, as 'he_normal'"):
         _scheme("unheard", "0", "msra")(lambda: None)
     assert "unheard" not in fastinit.schemes()
+
+
+def drawings():
+    text = (HERE.parent / "CONTRIBUTING.md").read_text().partition("## The rooms")[2].partition("\n## ")[0]
+    return re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_rooms_and_the_walks_are_those_of_the_sources():
+    rooms, *walks = drawings()
+    folders = [folder for package in PACKAGES for folder in package.iterdir() if (folder / "__init__.py").exists()]
+    drawn = {name for pair in re.findall(r"^ +(\w+)/|(?<= )(\w+)/(?= )", rooms, re.MULTILINE) for name in pair if name}
+    assert drawn == {folder.name for folder in folders}
+    modules = {}
+    for package in PACKAGES:
+        for file in package.rglob("*.py"):
+            modules.setdefault(file.stem, []).append(file.read_text())
+    assert len(walks) == 2
+    for walk in walks:
+        assert max(map(len, walk.splitlines())) <= 100
+        named = re.findall(r"\b(\w+)\.([A-Za-z_]\w+)", walk)
+        assert len(named) > 15
+        for module, name in named:
+            definition = rf"^( {{4}})?((def|class) )?{name}\b|^from .* import .*\b{name}\b"
+            found = [re.search(definition, text, re.MULTILINE) for text in modules.get(module, ())]
+            assert not found or any(found) or name in modules, f"{module}.{name}"
