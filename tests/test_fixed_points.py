@@ -8,7 +8,8 @@ import mpmath as mp
 import numpy as np
 import pytest
 import theory_twin as twin
-from scipy import integrate, optimize, special
+from formulas import FORMULAS, SELU_ALPHA, SELU_SCALE
+from scipy import integrate, optimize
 
 import fastinit as fi
 from fastinit import theory
@@ -135,12 +136,7 @@ def quick_map(activation, sigma_w, sigma_b):
     """The variance map by Gauss-Hermite quadrature, exact enough for smooth functions at these variances."""
     z, w = np.polynomial.hermite_e.hermegauss(180)
     w = w / w.sum()
-    phi = {
-        "silu": lambda x: x * special.expit(x),
-        "gelu": lambda x: x * special.ndtr(x),
-        "tanh": np.tanh,
-        "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
-    }[activation]
+    phi = FORMULAS[activation].phi
     return lambda q: sigma_w**2 * w @ phi(math.sqrt(q) * z) ** 2 + sigma_b**2
 
 
@@ -185,7 +181,7 @@ def test_piecewise_linear_functions_keep_every_variance():
 def test_what_bends_down_is_critical_where_the_signal_dies(activation):
     # q' = q - a q^p with a > 0: the slope is 1 at 0 alone, where small variances shrink algebraically.
     point = theory.edge_of_chaos(activation)
-    slope = {"relu6": 0.5, "selu": 1.0507009873554805**2 * (1 + 1.6732632423543772**2) / 2}.get(activation, 1.0)
+    slope = {"relu6": 0.5, "selu": float(SELU_SCALE**2 * (1 + SELU_ALPHA**2) / 2)}.get(activation, 1.0)
     assert point == pytest.approx((1 / math.sqrt(slope), 0.0), rel=1e-14)
     assert (point.q, point.kind, point.stability.attracts_from) == (0.0, "attracting", ("above",))
     rest = theory.fixed_point(activation, sigma_w=point.sigma_w)
@@ -217,13 +213,7 @@ def mean(f, q):
     return integrate.quad(integrand, -12, 12, points=[-1, 0, 1], epsabs=1e-15, epsrel=1e-13, limit=200)[0]
 
 
-SLOPES = {
-    "tanh": (math.tanh, lambda z: math.cosh(z) ** -2),
-    "gelu": (
-        lambda z: z * special.ndtr(z),
-        lambda z: special.ndtr(z) + z * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
-    ),
-}
+SLOPES = {name: FORMULAS[name][2:4] for name in ("tanh", "gelu")}
 
 
 def bias(activation, q):

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from formulas import FORMULAS, is_flat
 
 import fastinit as fi
 from fastinit.probing.figures import FIGURES
@@ -21,26 +22,13 @@ from fastinit.weights.rules import Fixed
 SMALL = {"depth": 3, "width": 24, "batch": 40}
 
 
-def softplus(z):
-    return np.logaddexp(0, z)
-
-
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
-
-
-# phi, phi' and where phi is flat, written apart from the package.
-PHI = {
-    "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2, lambda a: np.abs(a) > 0.97),
-    "sigmoid": (sigmoid, lambda z: sigmoid(z) * sigmoid(-z), lambda a: (a < 0.03) | (a > 0.97)),
-    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0, None),
-    "softplus": (softplus, sigmoid, None),
-}
+# phi and phi', written apart from the package.
+PHI = {name: FORMULAS[name][2:4] for name in ("tanh", "sigmoid", "relu", "softplus")}
 
 
 def twin(scheme, activation, widths, batch, seed, biases=False, sigma_b=0.0, **params):
     """Compute every figure in float64, a layer at a time, from the probe's named tensors."""
-    phi, slope, flat = PHI[activation]
+    phi, slope = PHI[activation]
     depth = len(widths) - 1
     tensor = {"seed": seed, "dtype": "float64"}
     weights = [
@@ -70,7 +58,7 @@ def twin(scheme, activation, widths, batch, seed, biases=False, sigma_b=0.0, **p
         "preactivation_mean": [u.mean() for u in z],
         "preactivation_std": [u.std() for u in z],
         "q": [(u**2).mean() for u in z],
-        "saturated": [flat(u).mean() if flat else np.nan for u in x],
+        "saturated": [is_flat(activation, u).mean() if FORMULAS[activation].flat else np.nan for u in x],
         "zero": [(u == 0).mean() for u in x],
         "dead": [(u == 0).all(0).mean() for u in x],
         "nonfinite": [0] * depth,

@@ -17,7 +17,8 @@ import math
 
 import numpy as np
 import pytest
-from scipy.special import erf, expit
+from formulas import FORMULAS, is_flat
+from scipy.special import erf
 
 import fastinit as fi
 
@@ -27,26 +28,17 @@ SIGMAS = 4.5
 DRAWS = np.random.default_rng(1).standard_normal((5, 50_000))
 
 
-def gelu_slope(z):
-    return 0.5 * (1 + erf(z / math.sqrt(2))) + z * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-
-
-# phi, phi' and where phi is flat, written apart from the package.
-PHI = {
-    "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2, lambda a: np.abs(a) > 0.97),
-    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0, lambda a: 0 * a),
-    "gelu": (lambda z: z * 0.5 * (1 + erf(z / math.sqrt(2))), gelu_slope, lambda a: 0 * a),
-    "sigmoid": (expit, lambda z: expit(z) * expit(-z), lambda a: (a < 0.03) | (a > 0.97)),
-}
+# phi and phi', written apart from the package.
+PHI = {name: FORMULAS[name][2:4] for name in ("tanh", "relu", "gelu", "sigmoid")}
 Z, X, S, P, A, D, F = range(7)
 
 
 def units(activation, q, c):
     """Return T of two row pairs, (2, 7, draws), for units of variance q and correlation c between all four rows."""
-    phi, slope, flat = PHI[activation]
+    phi, slope = PHI[activation]
     z = math.sqrt(q) * (math.sqrt(c) * DRAWS[0] + math.sqrt(1 - c) * DRAWS[1:])
     a = phi(z)
-    of_a_row = np.array([z**2, a**2, a, slope(z) ** 2, flat(a)])
+    of_a_row = np.array([z**2, a**2, a, slope(z) ** 2, is_flat(activation, a)])
 
     def pair(i, j):
         zz, aa, mean, slopes, share = (of_a_row[:, i] + of_a_row[:, j]) / 2

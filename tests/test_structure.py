@@ -1,6 +1,7 @@
 """Who may import whom, and what stands in one place only: read from the sources."""
 
 import ast
+import dataclasses
 import re
 from functools import cache
 from itertools import pairwise
@@ -10,6 +11,8 @@ import fastinit_kernels
 import pytest
 
 import fastinit
+from fastinit.probing.network import Network
+from fastinit.probing.settings import ARGUMENTS, Settings
 
 PACKAGES = {"fastinit": Path(fastinit.__file__).parent, "fastinit_kernels": Path(fastinit_kernels.__file__).parent}
 
@@ -272,3 +275,96 @@ def test_what_is_imported_is_declared(name):
     declared = (PACKAGES["fastinit"].parent / "pyproject.toml").read_text()
     (line,) = re.findall(r"^dependencies = \[(.*)\]$", declared, re.MULTILINE)
     assert name in {re.split("[<>=~! ]", part.strip(' "'))[0] for part in line.split(",") if '"' in part}
+
+
+def is_rounded_up_quotient(node):
+    """Whether it is -(-a // b)."""
+    inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else None
+    if not (isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.FloorDiv)):
+        return False
+    return isinstance(inner.left, ast.UnaryOp) and isinstance(inner.left.op, ast.USub)
+
+
+def modules_with(found):
+    return {module for module in sources() for node in ast.walk(tree(module)) if found(node)}
+
+
+def constant(value):
+    return lambda node: (
+        isinstance(node, ast.Constant) and isinstance(node.value, float) and f"{node.value:.6g}" == value
+    )
+
+
+def imports_of(name):
+    return lambda node: isinstance(node, ast.ImportFrom | ast.Import) and name in ast.unparse(node)
+
+
+CONSTANTS = "fastinit_kernels.numeric.constants"
+ONCE = {
+    "the nearest name": (lambda node: getattr(node, "attr", "") == "get_close_matches", "fastinit.words"),
+    "the CPU's name": (
+        lambda node: isinstance(node, ast.Constant) and "cpuinfo" in str(node.value), "fastinit.showing.machine",
+    ),
+    "a bar": (imports_of("rich.progress"), "fastinit.showing.progress"),
+    "SELU's scale": (constant("1.0507"), CONSTANTS),
+    "SELU's alpha": (constant("1.67326"), CONSTANTS),
+    "GELU's cubic": (constant("0.044715"), CONSTANTS),
+}  # fmt: skip
+# Of whatever module: one definition of each name.
+DEFINED_ONCE = "compute_type|ceil_div|check_dtype|.*EPSILON|nearest|(.*_)?(root|bisect|brent|newton)"
+
+
+@pytest.mark.parametrize(("found", "module"), ONCE.values(), ids=ONCE)
+def test_what_is_known_once_stands_once(found, module):
+    assert modules_with(found) == {module}
+
+
+def test_quotients_are_rounded_up_by_one_function():
+    assert is_rounded_up_quotient(ast.parse("-(-a // b)").body[0].value)
+    assert not is_rounded_up_quotient(ast.parse("-(a // -b)").body[0].value)
+    assert not modules_with(is_rounded_up_quotient)
+
+
+def definitions(module):
+    """Yield the names that a module defines at its top."""
+    for node in tree(module).body:
+        if isinstance(node, FUNCTIONS):
+            yield node.name
+        if isinstance(node, ast.Assign):
+            yield from (part.id for part in ast.walk(ast.Tuple(node.targets)) if isinstance(part, ast.Name))
+
+
+def test_names_for_one_thing_are_defined_once():
+    names = [
+        name for module in sources() for name in definitions(module) if re.fullmatch(DEFINED_ONCE, name.lstrip("_"))
+    ]
+    assert len(names) == len({name.lstrip("_") for name in names})
+    assert {"compute_type", "ceil_div", "NORM_EPSILON", "root"} <= set(names)
+
+
+def test_the_probes_arguments_are_spelt_in_one_place_and_in_its_signature():
+    """Twenty-two arguments: whoever names most of them as parameters or fields has a list of his own."""
+    names = set(ARGUMENTS)
+    lists = set()
+    for module in sources():
+        for node in ast.walk(tree(module)):
+            if isinstance(node, FUNCTIONS) and not isinstance(node, ast.Lambda):
+                found = {a.arg for a in node.args.args + node.args.kwonlyargs}
+            elif isinstance(node, ast.ClassDef):
+                found = {
+                    x.target.id for x in node.body if isinstance(x, ast.AnnAssign) and isinstance(x.target, ast.Name)
+                }
+            else:
+                continue
+            if len(found & names) > len(names) / 2:
+                lists.add(f"{module}.{node.name}")
+    settings = "fastinit.probing.settings"
+    # The command line has words of its own for them, with their help.
+    assert lists - {"fastinit.showing.commands.probe"} == {
+        "fastinit.probing.probe.probe", f"{settings}.Arguments", f"{settings}.Settings",
+    }  # fmt: skip
+    assert issubclass(Network, Settings)
+    assert issubclass(fastinit.ProbeResult, Settings)
+    own = {field.name for field in dataclasses.fields(Settings)}
+    for kind in (Network, fastinit.ProbeResult):
+        assert not own & set(vars(kind)["__annotations__"])

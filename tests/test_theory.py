@@ -7,48 +7,17 @@ import warnings
 
 import numpy as np
 import pytest
+from formulas import FORMULAS
 from scipy import integrate, special
 
 import fastinit as fi
 from fastinit import theory
 
-SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848
 SQRT2 = math.sqrt(2.0)
 
 
-def sigmoid(z):
-    return special.expit(z)
-
-
 # The definitions once more: (phi, phi', kinks).
-TWINS = {
-    "linear": (lambda z: z, lambda z: np.ones_like(z), []),
-    "sigmoid": (sigmoid, lambda z: sigmoid(z) * sigmoid(-z), []),
-    "tanh": (np.tanh, lambda z: 1 / np.cosh(np.clip(z, -300, 300)) ** 2, []),
-    "relu": (lambda z: np.maximum(z, 0.0), lambda z: 1.0 * (z > 0), [0]),
-    "leaky_relu": (lambda z: np.maximum(z, 0.01 * z), lambda z: np.where(z > 0, 1.0, 0.01), [0]),
-    "gelu": (
-        lambda z: z * special.ndtr(z),
-        lambda z: special.ndtr(z) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi),
-        [],
-    ),
-    "silu": (lambda z: z * sigmoid(z), lambda z: sigmoid(z) * (1 + z * sigmoid(-z)), []),
-    "elu": (
-        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
-        lambda z: np.exp(np.minimum(z, 0.0)),
-        [0],
-    ),
-    "selu": (
-        lambda z: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0))),
-        lambda z: SELU_SCALE * np.where(z > 0, 1.0, SELU_ALPHA * np.exp(np.minimum(z, 0))),
-        [0],
-    ),
-    "softplus": (lambda z: np.logaddexp(0, z), sigmoid, []),
-    "softsign": (lambda z: z / (1 + abs(z)), lambda z: (1 + abs(z)) ** -2.0, [0]),
-    "hard_tanh": (lambda z: np.clip(z, -1, 1), lambda z: 1.0 * (abs(z) < 1), [-1, 1]),
-    "relu6": (lambda z: np.clip(z, 0, 6), lambda z: 1.0 * ((z > 0) & (z < 6)), [0, 6]),
-    "sin": (np.sin, np.cos, []),
-}
+TWINS = {name: (f.phi, f.slope, f.kinks) for name, f in FORMULAS.items() if name not in ("gelu_tanh", "mish")}
 
 
 def expectation(f, q, kinks=()):

@@ -1,28 +1,11 @@
 """Mean-field theory written down a second time, in mpmath: imports nothing of the package."""
 
+from functools import partial
+
 import mpmath as mp
+from formulas import FORMULAS
 
-
-def _sigmoid(z):
-    return 1 / (1 + mp.exp(-z))
-
-
-def _softplus(z):
-    return mp.log1p(mp.exp(z))
-
-
-def _gelu_tanh(z):
-    return z / 2 * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (z + mp.mpf("0.044715") * z**3)))
-
-
-PHI = {
-    "tanh": mp.tanh,
-    "gelu": lambda z: z * mp.ncdf(z),
-    "gelu_tanh": _gelu_tanh,
-    "silu": lambda z: z * _sigmoid(z),
-    "mish": lambda z: z * mp.tanh(_softplus(z)),
-    "sigmoid": _sigmoid,
-}
+PHI = {name: partial(formula.exact, p=None) for name, formula in FORMULAS.items()}
 
 
 def mean(f, q):

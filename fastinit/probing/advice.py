@@ -205,8 +205,16 @@ def recommend(
     _check_arguments(arguments, phi)
     seeds = _seeds(seed)
     named = None if candidates is None else chosen(candidates, phi, arguments)
-    settings = dict(activation=activation, depth=depth, width=width, batch=batch, bias=bias, sigma_b=sigma_b,
-                    backward=True, **arguments)  # fmt: skip
+    settings = dict(
+        activation=activation,
+        depth=depth,
+        width=width,
+        batch=batch,
+        bias=bias,
+        sigma_b=sigma_b,
+        backward=True,
+        **arguments,
+    )
     first = resolve(settings | {"seed": seeds[0]})  # checks everything but the candidates
     if first.depth < 2:
         raise ValueError(f"argument 'depth' must be an integer >= 2 to have factors a layer, got {first.depth}")
@@ -260,9 +268,15 @@ def _rate(scheme: Scheme, results: list[ProbeResult], best: tuple[float, float])
         forward, backward = (float(x) for x in np.exp(mean))
     worst = max(results, key=lambda result: _severity(result.verdict))
     return Candidate(
-        scheme, forward, backward, score if math.isfinite(score) else math.inf, spread, worst.verdict, worst.reason,
+        scheme,
+        forward,
+        backward,
+        score if math.isfinite(score) else math.inf,
+        spread,
+        worst.verdict,
+        worst.reason,
         tuple(results),
-    )  # fmt: skip
+    )
 
 
 def _factors(result: ProbeResult) -> tuple[float, float]:

@@ -20,19 +20,31 @@ from ..weights.dtypes import DTYPES, is_rounded
 from ..words import tied
 from .figures import FIGURES
 
-tied("activation", {
-    "row: fastinit/activations/table.py": ACTIVATIONS,
-    "kernel: fastinit_kernels/numeric/activations.py": NAMES,
-})  # fmt: skip
-tied("figure", {
-    "row: fastinit/probing/figures.py": [*FIGURES, "histogram"],
-    "formula: fastinit_kernels/probe/figures.py": [*FORWARD, *BACKWARD],
-})  # fmt: skip
-tied("normalisation", {
-    "word: fastinit/theory/limits.py": limits.NORMALIZATIONS,
-    "number: fastinit_kernels/probe/records.py": filter(None, NORMALIZATIONS),
-})  # fmt: skip
-tied("dtype", {
-    "row: fastinit/weights/dtypes.py": filter(is_rounded, DTYPES),
-    "rounding: fastinit_kernels/probe/lines.py": filter(None, ROUNDINGS),
-})  # fmt: skip
+tied(
+    "activation",
+    {
+        "row: fastinit/activations/table.py": ACTIVATIONS,
+        "kernel: fastinit_kernels/numeric/activations.py": NAMES,
+    },
+)
+tied(
+    "figure",
+    {
+        "row: fastinit/probing/figures.py": [*FIGURES, "histogram"],
+        "formula: fastinit_kernels/probe/figures.py": [*FORWARD, *BACKWARD],
+    },
+)
+tied(
+    "normalisation",
+    {
+        "word: fastinit/theory/limits.py": limits.NORMALIZATIONS,
+        "number: fastinit_kernels/probe/records.py": filter(None, NORMALIZATIONS),
+    },
+)
+tied(
+    "dtype",
+    {
+        "row: fastinit/weights/dtypes.py": filter(is_rounded, DTYPES),
+        "rounding: fastinit_kernels/probe/lines.py": filter(None, ROUNDINGS),
+    },
+)

@@ -78,7 +78,10 @@ COLUMNS = (
     "mean", "std", "q", "saturated", "dead", "distinct", "updated_distinct", "nonfinite", "correlation", "chi",
     "gradient_std", "weight_gradient_std",
 )  # fmt: skip
-tied("column", {
-    "heading: fastinit/probing/figures.py, FIGURES": [name for name, figure in FIGURES.items() if figure.heading],
-    "place: fastinit/probing/figures.py, COLUMNS": COLUMNS,
-})  # fmt: skip
+tied(
+    "column",
+    {
+        "heading: fastinit/probing/figures.py, FIGURES": [name for name, figure in FIGURES.items() if figure.heading],
+        "place: fastinit/probing/figures.py, COLUMNS": COLUMNS,
+    },
+)

@@ -247,7 +247,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-tied("field", {
-    "field: fastinit/probing/result.py": [field.name for field in fields(ProbeResult)],
-    "rule: fastinit/probing/figures.py, or fields.py": [*RECORDED, *FIGURES, *_BINNED],
-})  # fmt: skip
+tied(
+    "field",
+    {
+        "field: fastinit/probing/result.py": [field.name for field in fields(ProbeResult)],
+        "rule: fastinit/probing/figures.py, or fields.py": [*RECORDED, *FIGURES, *_BINNED],
+    },
+)

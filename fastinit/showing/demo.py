@@ -34,8 +34,9 @@ class Experiment:
 
     def run(self, seed: int = 0) -> ProbeResult:
         """Probe the network."""
-        return probe(activation=self.activation, depth=self.depth, width=self.width, batch=BATCH, seed=seed,
-                     **self.arguments)  # fmt: skip
+        return probe(
+            activation=self.activation, depth=self.depth, width=self.width, batch=BATCH, seed=seed, **self.arguments
+        )
 
 
 EXPERIMENTS = tuple(

@@ -218,11 +218,17 @@ def _prediction(result: "ProbeResult") -> Any:
         return None
     param = result.params.get(activation.parameter) if activation.parameter else None
     return predict(
-        activation, sigma_w=sigma_w, sigma_b=float(np.hypot(bias, result.sigma_b)), second_moment=result.input_q,
-        depth=result.depth, param=param, correlation=result.input_correlation or 0.0,
-        residual=(widths[1:] == widths[:-1]) & result.residual, branch_scale=result.branch_scale,
+        activation,
+        sigma_w=sigma_w,
+        sigma_b=float(np.hypot(bias, result.sigma_b)),
+        second_moment=result.input_q,
+        depth=result.depth,
+        param=param,
+        correlation=result.input_correlation or 0.0,
+        residual=(widths[1:] == widths[:-1]) & result.residual,
+        branch_scale=result.branch_scale,
         normalize=result.normalize,
-    )  # fmt: skip
+    )
 
 
 def _histogram(axes: "Axes", result: "ProbeResult", layer: int, title: str) -> None:
@@ -263,8 +269,14 @@ def _heading(figure: Any, result: "ProbeResult") -> None:
 
 def _style(index: int, depth: int) -> dict[str, Any]:
     k = index % len(COLOURS)
-    return {"color": COLOURS[k], "ls": DASHES[k], "marker": MARKERS[k], "ms": 4, "lw": 1.6,
-            "markevery": max(1, depth // 10)}  # fmt: skip
+    return {
+        "color": COLOURS[k],
+        "ls": DASHES[k],
+        "marker": MARKERS[k],
+        "ms": 4,
+        "lw": 1.6,
+        "markevery": max(1, depth // 10),
+    }
 
 
 def _log_axes(*panels: "Axes") -> None:

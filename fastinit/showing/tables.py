@@ -73,8 +73,12 @@ class Table:
         table = RichTable(
             title=Text(title) if title else None,
             caption=_coloured(note) if note else None,
-            title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False,
-        )  # fmt: skip
+            title_justify="left",
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 2, 0, 0),
+            pad_edge=False,
+        )
         for name, heading in zip(self.columns, columns, strict=True):
             table.add_column(heading, justify="left" if name in self.left else "right", overflow="fold")
         for row in rows:
@@ -110,12 +114,14 @@ def summary_table(results: Iterable[tuple[str, "ProbeResult"]]) -> Table:
     """Return one line a labelled probe: both ends of its signal and of its gradient, and its verdict."""
     rows = tuple(
         (
-            label, f"{r.depth}x{r.width} {r.activation}" if r.width else f"{r.widths} {r.activation}",
+            label,
+            f"{r.depth}x{r.width} {r.activation}" if r.width else f"{r.widths} {r.activation}",
             f"{number(r.std[0])} → {number(r.std[-1])}",
-            f"{number(r.gradient_std[0])} ← {number(r.gradient_std[-1])}", r.verdict,
+            f"{number(r.gradient_std[0])} ← {number(r.gradient_std[-1])}",
+            r.verdict,
         )
         for label, r in results
-    )  # fmt: skip
+    )
     columns = ("scheme", "network", "std, first → last", "gradient, first ← last", "verdict")
     return Table("Summary", columns, rows, left=frozenset({"scheme", "network", "verdict"}))
 

@@ -249,9 +249,18 @@ def truncated_normal(
     True
     """
     return init(
-        "truncated_normal", shape, mean=mean, std=std, lower=lower, upper=upper, seed=seed, name=name, dtype=dtype,
-        region=region, out=out,
-    )  # fmt: skip
+        "truncated_normal",
+        shape,
+        mean=mean,
+        std=std,
+        lower=lower,
+        upper=upper,
+        seed=seed,
+        name=name,
+        dtype=dtype,
+        region=region,
+        out=out,
+    )
 
 
 def _resolve_law(

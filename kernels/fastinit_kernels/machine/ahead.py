@@ -121,8 +121,10 @@ class _Helper:
         try:
             self._process: Any = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", code, json.dumps(sys.path)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
         except OSError:
             self._process = None
             return

@@ -15,7 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from ..machine.lanes import Lanes, Vectors, counting, lanes_of, panel_width
+from ..machine.lanes import Lanes, Variable, Vectors, counting, lanes_of, panel_width
 from ..machine.pointers import intrinsic
 from .records import SUMS
 
@@ -123,6 +123,10 @@ class _Mark:
         return {"mark": self.hash.get().as_numbers()}
 
 
+def _untied(name: str) -> ImportError:
+    return ImportError(f"sum {name!r} must stand in probe/records.py, SUMS, and be taken in probe/columns.py")
+
+
 class _Sums:
     """The sums over all matrices that `records.SUMS` names."""
 
@@ -136,15 +140,18 @@ class _Sums:
             variable.set(self.zero)
 
     def count(self, name: str, where: Lanes) -> None:
-        total = self.sums[name].get()
-        self._set(name, (total + self.one).where(where, total))
+        total = self._taken(name)
+        total.set((total.get() + self.one).where(where, total.get()))
 
     def add_product(self, name: str, x: Lanes, y: Lanes) -> None:
-        self._set(name, x.times_plus(y, self.sums[name].get()))
+        total = self._taken(name)
+        total.set(x.times_plus(y, total.get()))
 
-    def _set(self, name: str, total: Lanes) -> None:
+    def _taken(self, name: str) -> Variable:
+        if name not in self.sums:
+            raise _untied(name)
         self.taken.add(name)
-        self.sums[name].set(total)
+        return self.sums[name]
 
     def figures(self) -> dict[str, Lanes]:
         """Those that something has been added to."""
@@ -163,7 +170,7 @@ def inverse_power(v: Vectors, bits: Lanes) -> Lanes:
 def _store(v: Vectors, figures: dict[str, Lanes], order: tuple[str, ...], out: Any, width: int) -> None:
     """Put a column's figures into their rows."""
     for name in {*order} ^ figures.keys():
-        raise ImportError(f"sum {name!r} must stand in probe/records.py, SUMS, and be taken in probe/columns.py")
+        raise _untied(name)
     for i, name in enumerate(order):
         v.store(figures[name], v.address(out, i * width))
 

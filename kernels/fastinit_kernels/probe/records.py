@@ -58,7 +58,12 @@ LAUNCH = Table(
 VALUE_RECORD = Table(reals=("count", "mean", "m2", "minimum", "maximum", "nonfinite", "zeros"))
 # Sums over a layer's elements beside those, and how a chunk's is merged: None: it is added as it is; else it is one of
 # squares in a unit of the column's own, and this is its factor.
-SUMS = {"saturated": None, "slopes": None, "pairs": 1.0, "pair_squares": 0.5}
+SUMS = {
+    "saturated": None,
+    "slopes": None,
+    "pairs": 1.0,
+    "pair_squares": 0.5,
+}
 LAYER_RECORD = Table(
     more=[("a", VALUE_RECORD.dtype), ("z", VALUE_RECORD.dtype), *((name, np.float64) for name in SUMS)]
 )
