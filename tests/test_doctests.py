@@ -13,7 +13,7 @@ import fastinit
 MODULES = [
     module.name
     for package in (fastinit, fastinit_kernels)
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 ]
 
 
@@ -26,5 +26,10 @@ def test_examples(name):
 
 
 def test_the_main_modules_have_examples():
-    for name in ("fastinit.weights.initialize", "fastinit.weights.schemes", "fastinit.weights.fans", "fastinit.theory"):
+    for name in (
+        "fastinit.weights.initialize",
+        "fastinit.weights.schemes",
+        "fastinit.weights.fans",
+        "fastinit.theory.maps",
+    ):
         assert any(t.examples for t in doctest.DocTestFinder().find(importlib.import_module(name)))
