@@ -127,7 +127,7 @@ def test_the_code_of_a_function_is_part_of_the_grid(tmp_path):
 
 
 def test_heat_maps_name_functions_and_schemes(monkeypatch):
-    from fastinit import heatmap
+    from fastinit.showing import heatmap
 
     pages = []
     monkeypatch.setattr(heatmap, "save", lambda page, path: pages.append(page))
@@ -463,7 +463,7 @@ def test_a_heat_map_needs_two_arguments(tmp_path):
 
 
 def test_the_heat_map_shows_the_figures_and_the_line_where_chi_is_1(monkeypatch):
-    from fastinit import heatmap
+    from fastinit.showing import heatmap
 
     pages = []
     monkeypatch.setattr(heatmap, "save", lambda page, path: pages.append(page))
