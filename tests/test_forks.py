@@ -216,6 +216,46 @@ os.register_at_fork(before=late.before, after_in_parent=late.after, after_in_chi
     assert python(before + FORK + code) == "0 True\n"
 
 
+def test_while_garbage_of_llvms_is_collected_in_a_locked_place(python):
+    # Python starts a thread of a pool, logs and imports under locks that a fork takes, too; whatever it makes there may
+    # set off the collection of somebody's modules, which LLVM's lock guards.
+    code = """
+import concurrent.futures, gc, llvmlite.binding as llvm, logging
+import fastinit_kernels.machine.forks
+
+stop = threading.Event()
+
+def litter():
+    for _ in range(3):
+        circle = [llvm.parse_assembly("")]
+        circle.append(circle)
+
+def in_pools():
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        litter()
+        pool.submit(int)
+
+def in_logs():
+    litter()
+    logging.getLogger(f"name {time.perf_counter()}")
+
+def again_and_again(function):
+    while not stop.is_set():
+        function()
+
+gc.set_threshold(1, 1, 1)
+threads = [threading.Thread(target=again_and_again, args=(function,)) for function in (in_pools, in_logs)]
+for thread in threads:
+    thread.start()
+work = lambda: None
+print({fork() for _ in range(200)}, gc.isenabled())
+stop.set()
+for thread in threads:
+    thread.join()
+"""
+    assert python(FORK + code) == "{0} True\n"
+
+
 def test_two_threads_fork_at_once(python):
     code = """
 work()
