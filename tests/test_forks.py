@@ -247,13 +247,18 @@ gc.set_threshold(1, 1, 1)
 threads = [threading.Thread(target=again_and_again, args=(function,)) for function in (in_pools, in_logs)]
 for thread in threads:
     thread.start()
-work = lambda: None
-print({fork() for _ in range(200)}, gc.isenabled())
+work, codes = lambda: None, []
+forking = [threading.Thread(target=lambda: codes.extend(fork() for _ in range(100))) for _ in range(2)]
+for thread in forking:
+    thread.start()
+for thread in forking:
+    thread.join()
+print({*codes}, len(codes), gc.isenabled())
 stop.set()
 for thread in threads:
     thread.join()
 """
-    assert python(FORK + code) == "{0} True\n"
+    assert python(FORK + code) == "{0} 200 True\n"
 
 
 def test_two_threads_fork_at_once(python):

@@ -65,15 +65,14 @@ def _locks() -> Iterator[Any]:
 
 def _before() -> None:
     global _held
-    collects = gc.isenabled()
-    gc.disable()
+    whole.acquire()  # first of all: whoever has it has `_held`, too, and the say over collections
+    _held = stack = ExitStack()
+    stack.callback(whole.release)
+    if gc.isenabled():
+        gc.disable()
+        stack.callback(gc.enable)
     while any(thread != threading.get_ident() for thread in tuple(_collecting)):
         time.sleep(0.001)
-    whole.acquire()  # before the other locks: whoever has it has `_held`, too
-    _held = stack = ExitStack()
-    if collects:
-        stack.callback(gc.enable)
-    stack.callback(whole.release)
     for lock in _locks():
         stack.enter_context(lock)
 
