@@ -110,7 +110,7 @@ def test_the_critical_gain_is_among_the_defaults():
         ("relu", 0.0, math.sqrt(2)),
         ("relu", 0.1, None),  # critical only at (2, 0)
         ("gelu", 0.0, None),  # chi_1 = 1 at q = 0, where sigma_w = 2, but q runs away from there
-        ("sigmoid", 0.0, None),
+        ("sigmoid", 0.0, 10.149263710019527),  # at q = 45.6242778, by scipy.integrate.quad
     ],
 )
 def test_critical_gains(activation, sigma_b, expected):
@@ -296,7 +296,7 @@ def test_it_prints_and_iterates():
 
 
 def test_nothing_loads_numba_before_it_draws(python):
-    assert python("import sys, fastinit.advice; print('numba' in sys.modules)").strip() == "False"
+    assert python("import sys, fastinit.probing.advice; print('numba' in sys.modules)").strip() == "False"
 
 
 @pytest.mark.parametrize(

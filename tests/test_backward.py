@@ -46,7 +46,7 @@ def test_weights_wider_than_the_budget_are_drawn_in_parts(monkeypatch):
     weights, biases, inputs = arrays((700, 1300, 600), 60, np.float32)
     cotangent = Source(array=np.random.default_rng(7).standard_normal((60, 600)).astype(np.float32))
     whole = probe("tanh", weights, biases, inputs, np.float32, cotangent=cotangent)
-    monkeypatch.setattr("fastinit_kernels.probe.layout.WEIGHT_BUDGET", 1)
+    monkeypatch.setattr("fastinit_kernels.probe.arrangement.WEIGHT_BUDGET", 1)
     parts = probe("tanh", weights, biases, inputs, np.float32, cotangent=cotangent)
     for name, values in whole.items():
         np.testing.assert_array_equal(values, parts[name], err_msg=name)

@@ -165,6 +165,7 @@ METHODS = {
     "ProbeResult.plot": Call(RESULT.plot, {"path": ["result.svg"]}, ("path",), also=(OSError,)),
     "ProbeResult.depth": Call(lambda: RESULT.depth, {}),
     "ProbeResult.width": Call(lambda: RESULT.width, {}),
+    "ProbeResult.depth": Call(lambda: RESULT.depth, {}),
     "ProbeResult.title": Call(lambda: RESULT.title, {}),
     "SweepResult.points": Call(lambda: SWEPT.points, {}),
     "SweepResult.complete": Call(lambda: SWEPT.complete, {}),

@@ -100,7 +100,7 @@ USUAL = {
 
 
 # Examples of the short and of the long lane.
-LANES = {"init": (20, 400), "probe": (15, 400), "demo": (2, 12), "schemes": (5, 40), "info": (1, 3)}
+LANES = {"init": (20, 400), "probe": (15, 400), "demo": (2, 12), "schemes": (5, 40), "info": (1, 3), "warmup": (6, 20)}
 
 
 @st.composite

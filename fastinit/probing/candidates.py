@@ -107,6 +107,8 @@ def _gains(phi: Activation, parameter: float | None, sigma_b: float) -> list[flo
 def _critical(activation: Activation, parameter: float | None, sigma_b: float) -> float | None:
     """Return the least sigma_w that is critical with these biases, or None."""
     for point in critical_points(activation, sigma_b=sigma_b, param=parameter):
+        if point.kind == "repelling":
+            continue
         # GELU has chi_1 = 1 at q = 0, too, but never comes to rest there: the signal runs away.
         rest = fixed_point(activation, sigma_w=point.sigma_w, sigma_b=sigma_b, param=parameter)
         if abs(rest.chi1 - 1.0) < CRITICAL:

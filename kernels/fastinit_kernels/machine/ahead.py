@@ -22,6 +22,7 @@ from itertools import product
 from typing import Any, TypeVar
 
 from .cache import cache_folder
+from .internals import KEEPS_ON_DISK
 from .jit import Kernel
 from .notice import Notice
 
@@ -95,7 +96,7 @@ def prepare(kernels: Iterable[Kernel], *, helpers: int | None = None) -> None:
 
 def _number(tasks: Iterable[Kernel], wanted: int | None) -> int:
     """How many helpers are worth it and can be had."""
-    if not sys.executable or getattr(sys, "frozen", False) or cache_folder() is None:
+    if not sys.executable or getattr(sys, "frozen", False) or not KEEPS_ON_DISK or cache_folder() is None:
         return 0
     setting = os.environ.get("FASTINIT_COMPILE_PROCESSES", "")
     if setting.isdecimal():
@@ -142,7 +143,7 @@ class _Helper:
                 self._busy = True
                 process.stdin.write(base64.b64encode(pickle.dumps(task)) + b"\n")
                 process.stdin.flush()
-        except (IndexError, OSError):  # nothing is left, or nobody to do it
+        except (IndexError, OSError, TypeError):  # nothing is left, nobody to do it, or what another cannot make
             pass
         finally:
             with suppress(OSError):

@@ -65,6 +65,10 @@ HELPER_OPTIONS: dict[str, Any] = {} if _HELPER_COMPILER is None else {"pipeline_
 """Options of `numba.njit` for a helper that only other kernels call."""
 
 
+KEEPS_ON_DISK = not _FALLBACKS
+"""Whether helpers that compile into the cache are of any use."""
+
+
 def keep_on_disk(dispatcher: Any, store: Any) -> bool:
     """Let a dispatcher load and save what it compiles by `store`; False if it cannot."""
     if _FALLBACKS or not hasattr(dispatcher, "_cache"):

@@ -118,7 +118,10 @@ class Kernel:
         if self.origin is not None:
             return self.origin
         module = sys.modules[self._function.__module__]
-        return _kernel_in, (module.__name__, next(name for name, value in vars(module).items() if value is self))
+        name = next((name for name, value in vars(module).items() if value is self), None)
+        if name is None:
+            raise TypeError(f"kernel {self.name} is no name of {module.__name__}, and of no family")
+        return _kernel_in, (module.__name__, name)
 
     def is_loaded(self) -> bool:
         """Whether it can be called at once."""
