@@ -165,7 +165,7 @@ METHODS = {
     "ProbeResult.plot": Call(RESULT.plot, {"path": ["result.svg"]}, ("path",), also=(OSError,)),
     "ProbeResult.depth": Call(lambda: RESULT.depth, {}),
     "ProbeResult.width": Call(lambda: RESULT.width, {}),
-    "ProbeResult.depth": Call(lambda: RESULT.depth, {}),
+    "ProbeResult.settings": Call(RESULT.settings, {}),
     "ProbeResult.title": Call(lambda: RESULT.title, {}),
     "SweepResult.points": Call(lambda: SWEPT.points, {}),
     "SweepResult.complete": Call(lambda: SWEPT.complete, {}),
@@ -256,7 +256,9 @@ def test_every_public_name_is_called_or_has_a_reason():
     names = {"theory", *public(fi), *theory.__all__}
     for kind in (value for value in vars(fi).values() if isinstance(value, type) and value is not fi.Fans):
         fields = {*getattr(kind, "__annotations__", ())}
-        names |= {f"{kind.__name__}.{name}" for name in public(kind) - fields}
+        ours = [base for base in kind.__mro__ if base.__module__.startswith("fastinit")]
+        fields |= {name for base in ours for name in getattr(base, "__annotations__", ())}
+        names |= {f"{kind.__name__}.{name}" for base in ours for name in public(base) - fields}
     # What a submodule's import leaves in the package is no name of its own.
     assert names - known == set()
     assert known - names == set()
