@@ -126,7 +126,9 @@ def test_a_helper_compiles_into_the_cache(python, tmp_path):
     assert len(list(tmp_path.rglob("activation-*.bin"))) == 4
 
 
-@pytest.mark.parametrize("script", [None, "exit 1", "sleep 100", "echo ready; sleep 0.2; exit 1"])
+@pytest.mark.parametrize(
+    "script", [None, "exit 1", "exec sleep 100", "sleep 5; sleep 5", "echo ready; sleep 0.2; exit 1"]
+)
 def test_a_helper_that_cannot_help_costs_nothing(python, tmp_path, script):
     # Missing; gone at once; alive and never ready; gone with what it was given.
     helper = tmp_path / "helper"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..theory.limits import MOST_LAYERS, check_normalize
 from ..weights.dtypes import check_dtype
-from ..words import check_choice, check_finite, check_flag, check_integer, check_string, entries, shown
+from ..words import check_choice, check_finite, check_flag, check_integer, check_string, entries, plain_string, shown
 from .arguments import check_limits
 from .verdict import VERDICTS
 
@@ -102,9 +102,10 @@ def _list(value: Any, length: int) -> list[Any] | None:
 
 def _number(field: str, value: Any) -> float:
     check_single(field, value)
-    if value in _SPELLED:
-        return _SPELLED[value]
-    if isinstance(value, bool | str):
+    word = plain_string(value)
+    if value is None or word in _SPELLED.keys() - {None}:
+        return _SPELLED[word]
+    if isinstance(value, bool) or word is not None:
         raise TypeError(f"field '{field}' must hold numbers, got {shown(value)}")
     return float(value)
 

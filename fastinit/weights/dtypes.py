@@ -7,7 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..words import shown, unknown
+from ..words import plain_string, shown, unknown
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -20,13 +20,14 @@ DTYPES = {
 def check_dtype(dtype: object) -> str:
     """Return the name of a type given by name or by anything that NumPy takes for it, in native byte order."""
     # Strings first: NumPy knows the name "bfloat16" only by courtesy of ml_dtypes.
-    if isinstance(dtype, str) and dtype in DTYPES:
-        return dtype
-    wanted = None if dtype is None else _numpy_dtype(dtype)  # None would be float64
+    name = plain_string(dtype)
+    if name in DTYPES:
+        return str(name)
+    wanted = None if dtype is None else _numpy_dtype(dtype if name is None else name)  # None would be float64
     for known, numpy_dtype in DTYPES.items():
         if wanted is not None and wanted.isnative and wanted == numpy_dtype:
             return known
-    if isinstance(dtype, str):
+    if name is not None:
         raise unknown("dtype", dtype, DTYPES)
     kind = ValueError if isinstance(dtype, np.dtype | type) else TypeError
     raise kind(f"argument 'dtype' must be one of {', '.join(sorted(DTYPES))}, got {shown(dtype)}")

@@ -160,7 +160,9 @@ class _Helper:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._process.stdout.close()
+            self._thread.join(1.0)
+            if not self._thread.is_alive():  # else somebody else has the pipe, and closing would wait for him
+                self._process.stdout.close()
 
 
 def serve() -> None:
