@@ -124,6 +124,17 @@ def _stream(name: str) -> int | None:
 def _beside(target: str, status: os.stat_result | None) -> Iterator[BinaryIO]:
     """Write a hidden file beside `target`, whose status is `status` if it exists, and put it in its place."""
     temporary = os.path.join(os.path.dirname(target), f".fastinit-{secrets.token_hex(8)}.tmp")
+    # Ctrl-C may come at any step, the first of the clean-up among them: what it keeps one from doing, the other does.
+    try:
+        try:
+            yield from _written(temporary, target, status)
+        finally:
+            _remove(temporary)
+    finally:
+        _remove(temporary)
+
+
+def _written(temporary: str, target: str, status: os.stat_result | None) -> Iterator[BinaryIO]:
     mode = 0o666 if status is None else stat.S_IMODE(status.st_mode)
     try:
         handle = os.open(temporary, _NEW, mode)
@@ -133,24 +144,25 @@ def _beside(target: str, status: os.stat_result | None) -> Iterator[BinaryIO]:
         with open(target, "wb") as file:
             yield file
         return
-    try:
-        with open(handle, "wb") as file:
-            copied = status is not None and (status.st_nlink > 1 or not _make_alike(temporary, target, status))
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if not copied:
-            try:
-                os.replace(temporary, target)
-            except OSError:
-                if status is None:
-                    raise
-                copied = True
-        if copied:
-            _copy(temporary, target)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
+    with open(handle, "wb") as file:
+        copied = status is not None and (status.st_nlink > 1 or not _make_alike(temporary, target, status))
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    if not copied:
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            if status is None:
+                raise
+            copied = True
+    if copied:
+        _copy(temporary, target)
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):  # it is not there, or has the target's name
+        os.unlink(path)
 
 
 def _make_alike(temporary: str, target: str, status: os.stat_result) -> bool:
