@@ -32,6 +32,7 @@ _MOST_SHOWN = 160
 # Python writes integers of up to 4300 digits, and nobody reads as many as 40.
 _LONG = 10**40
 _BYTES = (str, bytes, bytearray, memoryview)
+_PLAIN = {int, float, str, bool, type(None)}
 
 
 class _Shown(reprlib.Repr):
@@ -128,19 +129,24 @@ def apart(parameters: Iterable[str], function: str, arguments: Iterable[str]) ->
         raise ImportError(f"parameter {min(both)!r} has the name of an argument of {function}")
 
 
-@contextmanager
-def fitting(argument: str, value: object) -> Iterator[None]:
+class fitting:  # noqa: N801 - read as a word: with fitting("shape", …)
     """Name the argument that asks for more memory than there is; in the block nothing but its size does."""
-    try:
-        yield
-    except NoRoomError:
-        raise
-    except MemoryError as error:
+
+    def __init__(self, argument: str, value: object) -> None:
+        self._argument, self._value = argument, value
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, MemoryError) or isinstance(error, NoRoomError):
+            return
         words = str(error)
         if words.startswith("argument "):  # of a part, which has a name of its own
-            raise
+            return
         raise MemoryError(
-            f"argument '{argument}' must leave room in memory, got {shown(value)}: {words or 'there is none'}"
+            f"argument '{self._argument}' must leave room in memory, got {shown(self._value)}: "
+            f"{words or 'there is none'}"
         ) from error
 
 
@@ -208,6 +214,8 @@ def plain_array(value: Any) -> Array:
 
 def plain_value(value: Any) -> Any:
     """Return a number, a string or a truth value of anybody's as Python's; anything else as it is."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, bool | np.bool_):
         return bool(value)
     for plain in (plain_string(value), plain_number(value)):

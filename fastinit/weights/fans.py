@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, SupportsIndex
 
 from ..words import check_finite, check_flag, check_integer, entries, plain_number, plain_string, shown
@@ -157,12 +158,20 @@ class Wiring(NamedTuple):
 
 def check_wiring(layout: object, shape: Shape, groups: object, stride: object, transposed: object) -> Wiring:
     """Return a layer's wiring, each argument checked by itself."""
+    plain = type(layout) is str and type(groups) is int and type(stride) is int and type(transposed) is bool
+    return (_cached_wiring if plain else _wiring)(layout, shape, groups, stride, transposed)
+
+
+def _wiring(layout: object, shape: Shape, groups: object, stride: object, transposed: object) -> Wiring:
     return Wiring(
         layout=_check_layout(layout, shape),
         groups=check_integer("groups", groups, minimum=1),
         stride=_check_stride(stride),
         transposed=check_flag("transposed", transposed),
     )
+
+
+_cached_wiring = lru_cache(maxsize=1024)(_wiring)
 
 
 def check_fan(argument: str, value: object) -> int | float:

@@ -23,6 +23,8 @@ MOST_AXES = 64  # of a NumPy array
 
 def check_shape(shape: object) -> Shape:
     """Return `shape` as a tuple of at most 64 ints >= 0 whose product, but for zeros, is below 2^63."""
+    if type(shape) is int and 0 < shape < 1 << 63:
+        return (shape,)
     usual = type(shape) is tuple and {*map(type, shape)} == {int} and min(shape) > 0 and len(shape) <= MOST_AXES
     if usual and math.prod(cast(Shape, shape)) < 1 << 63:
         return cast(Shape, shape)

@@ -307,11 +307,13 @@ def resolve_scheme(value: SchemeLike, params: Mapping[str, Any]) -> Scheme:
     """Return the scheme of a name with its parameters, or the one that `get_scheme` or `recommend` returned."""
     scheme = as_scheme(value)
     if isinstance(scheme, str):
-        values = {word: plain_value(value) for word, value in params.items()}
-        if not all(type(v) in _HASHED for v in values.values()):
+        values = [plain_value(value) for value in params.values()]
+        kinds = [type(value) for value in values]
+        if not _HASHED.issuperset(kinds):
             return get_scheme(scheme, **params)
         # Of equal values the key tells the types and signs apart: True is no 1, and -0.0 no 0.0.
-        return _cached_scheme(scheme, tuple((k, type(v), repr(v) if v == 0 else "", v) for k, v in values.items()))
+        told = [value or repr(value) for value in values]
+        return _cached_scheme(scheme, tuple(params), tuple(values), tuple(kinds), tuple(told))
     if params:
         first = next(iter(params))
         raise ValueError(
@@ -335,5 +337,5 @@ def offered(value: object) -> Scheme | None:
 
 
 @lru_cache(maxsize=256)
-def _cached_scheme(name: str, params: tuple[tuple[str, type, str, Any], ...]) -> Scheme:
-    return get_scheme(name, **{key: value for key, _, _, value in params})
+def _cached_scheme(name: str, params: tuple[str, ...], values: tuple[Any, ...], *told_apart: Any) -> Scheme:
+    return get_scheme(name, **dict(zip(params, values, strict=True)))

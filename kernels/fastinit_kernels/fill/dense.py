@@ -97,5 +97,5 @@ def fill(law: str, dtype: str, out: Any, geometry: Any, key: Any, parameters: An
     if elements:
         steps = elements // run * ceil_div(run, 64) * 64  # a run, however short, costs whole groups
         out_at, geometry_at, key_at, parameters_at = map(place_of, (out, geometry, key, parameters))
-        launch = np.array([(out_at, geometry_at, len(geometry), key_at, parameters_at)], _FILL.dtype)
+        launch = np.array((out_at, geometry_at, len(geometry), key_at, parameters_at), np.int64)  # a `_FILL` record
         run_tiles(fill_kernel(law, dtype), place_of(launch), ceil_div(elements, TILE), steps)

@@ -8,6 +8,7 @@ be found out of arguments when it is called, and another kernel can call it by i
 that comes in many kinds, is compiled once, and only if somebody needs it.
 """
 
+import ctypes
 import signal
 import sys
 import threading
@@ -182,4 +183,7 @@ def kernel(
 
 def place_of(array: Any) -> int:
     """The address of an array's first element; whoever hands it on holds the array."""
-    return int(array.ctypes.data)  # of records the array interface takes ten times as long
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # a quarter of the time of the other
+    except (TypeError, ValueError):  # read-only, empty, or of a type that buffers do not know
+        return int(array.ctypes.data)
