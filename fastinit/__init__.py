@@ -5,6 +5,7 @@ Nothing here loads Numba, a plotting library or a framework; what needs one load
 
 from . import theory as theory
 from .activations import gain as gain
+from .models import Plan as Plan
 from .probing.advice import Recommendation as Recommendation
 from .probing.advice import recommend as recommend
 from .probing.probe import probe as probe

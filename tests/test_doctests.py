@@ -28,7 +28,7 @@ def test_examples(name):
 def test_the_main_modules_have_examples():
     for name in (
         "fastinit.weights.initialize",
-        "fastinit.weights.schemes",
+        "fastinit.weights.registry",
         "fastinit.weights.fans",
         "fastinit.theory.maps",
     ):

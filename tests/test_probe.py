@@ -15,7 +15,7 @@ import fastinit as fi
 from fastinit.probing.figures import FIGURES
 from fastinit.probing.settings import ARGUMENTS, Arguments
 from fastinit.showing.demo import EXPERIMENTS
-from fastinit.weights import schemes
+from fastinit.weights import registry
 from fastinit.weights.laws import Normal, Sampled, mean_square
 from fastinit.weights.rules import Fixed
 
@@ -336,10 +336,10 @@ def test_the_arguments_and_their_defaults_are_those_of_the_one_table():
 
 
 def test_a_scheme_with_a_new_word_is_probed_and_swept_with_it(monkeypatch):
-    known = dict(schemes._REGISTRY)
-    monkeypatch.setattr(schemes, "_REGISTRY", known)
+    known = dict(registry._REGISTRY)
+    monkeypatch.setattr(registry, "_REGISTRY", known)
 
-    @schemes._scheme("wobbly", "N(0, wobble^2)")
+    @registry.scheme("wobbly", "N(0, wobble^2)")
     def wobbly(wobble=0.5):
         return Fixed(Normal(0.0, wobble))
 

@@ -13,7 +13,7 @@ import fastinit_kernels
 import pytest
 
 import fastinit
-from fastinit.weights.schemes import _scheme
+from fastinit.weights.registry import scheme
 from fastinit.words import apart, tied
 
 HERE = Path(__file__).parent
@@ -203,7 +203,7 @@ def test_a_parameter_that_nobody_could_give_is_not_loaded():
 
 def test_a_scheme_does_not_take_anothers_name():
     with pytest.raises(ValueError, match="'msra' is registered already, as 'he_normal'"):
-        _scheme("unheard", "0", "msra")(lambda: None)
+        scheme("unheard", "0", "msra")(lambda: None)
     assert "unheard" not in fastinit.schemes()
 
 

@@ -103,7 +103,7 @@ def init(
     law.check(tensor)
     sizes = tuple(length for _, length in part)
     with fitting("out" if out is not None else "shape" if region is None else "region", sizes):
-        target = _target(out, sizes, DTYPES[kind])
+        target = fill_target(out, sizes, kind)
         law.fill(tensor, part, target)
     return target if out is None else out
 
@@ -263,6 +263,21 @@ def truncated_normal(
     )
 
 
+def law_and_layout(
+    scheme: Scheme,
+    shape: Shape,
+    *,
+    layout: LayoutLike = "io",
+    groups: int = 1,
+    stride: StrideLike = 1,
+    transposed: bool = False,
+    fan_in: float | None = None,
+    fan_out: float | None = None,
+) -> tuple[Law, Layout | None]:
+    """Return the law of a weight of that shape, and its axes by role where the law looks at them."""
+    return _resolve_law(scheme, shape, check_wiring(layout, shape, groups, stride, transposed), fan_in, fan_out)
+
+
 def _resolve_law(
     scheme: Scheme, shape: Shape, wiring: Wiring, fan_in: object, fan_out: object
 ) -> tuple[Law, Layout | None]:
@@ -282,8 +297,9 @@ def _cached_law(
     return scheme.rule.law(wiring.fans(shape, scheme.rule.needs, fan_in, fan_out)), layout
 
 
-def _target(out: object, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
+def fill_target(out: object, shape: Shape, kind: str) -> NDArray[Any]:
     """Return the memory to fill: that of `out` if it can take the region, a new array's if there is none."""
+    dtype = DTYPES[kind]
     if out is None:
         if math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:
             raise ValueError(f"argument 'shape' must be that of an array below 2**63 bytes, got {shown(shape)}")

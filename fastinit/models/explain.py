@@ -1,0 +1,101 @@
+"""What a plan says of each parameter, as a table."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, cast
+
+from ..weights.laws import Law
+from ..words import number, printable
+from .pieces import Assignment, Piece
+
+_COLUMNS = ("parameter", "shape", "dtype", "rule", "fan_in", "fan_out", "law", "std", "stream")
+_RIGHT = {"fan_in", "fan_out", "std"}
+# Lines of a parameter in many pieces.
+_MOST_PIECES = 4
+
+
+class Explanation:
+    """What a plan says of each parameter: printed as a table, in notebooks too.
+
+    Attributes
+    ----------
+    rows
+        A dict for each parameter, and each piece of one that is drawn in pieces.
+    unused
+        Patterns that no parameter matched.
+    """
+
+    def __init__(self, found: Mapping[str, Assignment], patterns: Sequence[str]) -> None:
+        self.rows = [row for assignment in found.values() for row in _rows(assignment)]
+        used = {assignment.rule for assignment in found.values()}
+        self.unused = [pattern for i, pattern in enumerate(patterns) if i not in used]
+
+    def __repr__(self) -> str:
+        cells = [dict(zip(_COLUMNS, _COLUMNS, strict=True)), *map(_cells, self.rows)]
+        widths = {column: max(len(row[column]) for row in cells) for column in _COLUMNS}
+        lines = ["  ".join(_justified(row[c], widths[c], c) for c in _COLUMNS).rstrip() for row in cells]
+        if self.unused:
+            lines += ["", f"rules that matched nothing: {', '.join(self.unused)}"]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        heads = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(row).values()) + "</tr>"
+            for row in self.rows
+        )
+        unused = f"<p>rules that matched nothing: {html.escape(', '.join(self.unused))}</p>" if self.unused else ""
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{unused}"
+
+
+def _rows(assignment: Assignment) -> list[dict[str, Any]]:
+    base = {
+        "parameter": assignment.name,
+        "shape": assignment.shape,
+        "dtype": assignment.dtype,
+        "rule": assignment.pattern,
+        "lr": assignment.lr,
+    }
+    if not assignment.is_drawn:
+        law = "skip" if assignment.tie is None else f"tied to {assignment.tie}"
+        return [{**base, "fan_in": math.nan, "fan_out": math.nan, "law": law, "std": math.nan, "stream": ""}]
+    rows = [{**base, **_of_piece(piece)} for piece in assignment.pieces[:_MOST_PIECES]]
+    more = len(assignment.pieces) - _MOST_PIECES
+    if more > 0:
+        rows.append(
+            {**rows[-1], **_of_piece(assignment.pieces[-1]), "stream": f"… {more} more, {assignment.pieces[-1].name}"}
+        )
+    if assignment.sets:
+        rows[-1]["law"] += f", {len(assignment.sets)} set"
+    return rows
+
+
+def _of_piece(piece: Piece) -> dict[str, Any]:
+    fan_in, fan_out = piece.fans
+    std = math.sqrt(piece.law.variance)
+    return {"fan_in": fan_in, "fan_out": fan_out, "law": _law(piece.law), "std": std, "stream": piece.name}
+
+
+def _law(law: Law) -> str:
+    """Return a law with its numbers, to four digits."""
+    numbers = {f.name: getattr(law, f.name) for f in fields(cast(Any, law)) if f.repr}
+    words = (f"{k}={number(v, 4) if isinstance(v, float) else v}" for k, v in numbers.items())
+    return f"{type(law).__name__}({', '.join(words)})"
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    return {column: _cell(row[column]) for column in _COLUMNS}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float | int):
+        return "-" if value != value else number(float(value), 4)
+    return printable(str(value))
+
+
+def _justified(text: str, width: int, column: str) -> str:
+    return text.rjust(width) if column in _RIGHT else text.ljust(width)

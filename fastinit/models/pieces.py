@@ -1,0 +1,144 @@
+"""A parameter of a model as its plan resolves it: pieces that are tensors of their own, and how a region is filled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..weights.dtypes import DTYPES
+from ..weights.fans import Layout
+from ..weights.laws import Law, Tensor
+from ..weights.regions import Region, Shape
+from ..weights.streams import stream
+
+Box = tuple[tuple[int, int], ...]
+"""(start, length) of each axis."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A box of a parameter that is drawn as a tensor of its own.
+
+    Attributes
+    ----------
+    name
+        Of its stream.
+    scheme
+        In words.
+    law, layout
+        What is drawn, and where a law of whole neurons has them.
+    fans
+        Those that the law was made from, NaN where nobody asked.
+    box
+        Where it lies in the parameter.
+    shape
+        Its own: that of the box, without the axes of a stack.
+    """
+
+    name: str
+    scheme: str
+    law: Law
+    layout: Layout | None
+    fans: tuple[float, float]
+    box: Box
+    shape: Shape
+
+    def tensor(self, dtype: str, seed: int) -> Tensor:
+        """Return the address of its elements."""
+        return Tensor(self.shape, dtype, seed, self.name, self.layout)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A parameter, and all that its plan says of it.
+
+    Attributes
+    ----------
+    name, shape, dtype
+        Of the parameter.
+    rule
+        The number of its rule in the plan, from 0.
+    pattern
+        The rule's pattern.
+    pieces
+        They cover the parameter and do not overlap.
+    sets
+        (box, value): elements that get a value of their own in the end.
+    tie
+        The parameter whose values these are, None for most.
+    lr
+        Factor of the learning rate that belongs to it, 1 for most.
+    note
+        The rule's.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    rule: int
+    pattern: str
+    pieces: tuple[Piece, ...] = ()
+    sets: tuple[tuple[Box, float], ...] = ()
+    tie: str | None = None
+    lr: float = 1.0
+    note: str = field(default="", compare=False)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it has values of its own: it is neither skipped nor tied."""
+        return bool(self.pieces)
+
+    def check(self, seed: int) -> None:
+        """Raise if a law cannot be drawn in the dtype."""
+        for law, piece in {piece.law: piece for piece in self.pieces}.items():
+            law.check(piece.tensor(self.dtype, seed))
+
+    def fill(self, region: Region, out: NDArray[Any], seed: int) -> None:
+        """Write a region to `out`, of its shape and of `dtype`."""
+        for piece in self.pieces:
+            common = _common(piece.box, region)
+            if common is None:
+                continue
+            stacked = len(self.shape) - len(piece.shape)
+            view = out[_slices(common, region)][(*(0,) * stacked, ...)]
+            own = tuple((c - b, n) for (c, n), (b, _) in zip(common[stacked:], piece.box[stacked:], strict=True))
+            piece.law.fill(piece.tensor(self.dtype, seed), own, view)
+        for box, value in self.sets:
+            common = _common(box, region)
+            if common is not None:
+                out[_slices(common, region)] = value
+
+    def streams(self) -> Iterator[tuple[int, str]]:
+        """Yield the stream and the name of each piece that draws."""
+        for piece in self.pieces:
+            if piece.law.variance:
+                yield stream(piece.name), piece.name
+
+
+def whole(shape: Shape) -> Region:
+    """Return the region that is everything."""
+    return tuple((0, n) for n in shape)
+
+
+def target(shape: Shape, dtype: str) -> NDArray[Any]:
+    """Return memory for a parameter."""
+    return np.empty(shape, DTYPES[dtype])
+
+
+def _common(a: Box, b: Box) -> Box | None:
+    found = []
+    for (start, length), (begin, size) in zip(a, b, strict=True):
+        first, last = max(start, begin), min(start + length, begin + size)
+        if last <= first:
+            return None
+        found.append((first, last - first))
+    return tuple(found)
+
+
+def _slices(box: Box, region: Box) -> tuple[Any, ...]:
+    # With the dots even a tensor without axes gives a view.
+    return *(slice(c - r, c - r + n) for (c, n), (r, _) in zip(box, region, strict=True)), ...
