@@ -209,7 +209,7 @@ def test_same_bits_whatever_the_vector_width(python, cpu):
 OTHERS = {
     "x86_64": {
         "chosen": r"v(?:max|min|cmp\w*|blendv?m?|and)ps\s.*%[yz]mm",
-        "copied": r"vmovups\s.*%[yz]mm",
+        "copied": r"vmov(?:ups|dqu\d*)\s.*%[yz]mm",
         "merged": r"v(?:mul|add|sub|div|fn?m(?:add|sub)\d*)pd\s.*%[yz]mm",
     },
     "aarch64": {
@@ -238,7 +238,6 @@ TASKS = {
     "unnormalize": MERGE,
     "merge-delta": MERGE,
     "weight-gradient": STATISTICS | PRODUCT,
-    "fold": SCALAR,  # hashes
     # What these call by address.
     "patches": COPY,
     "count-singly": {"chosen": 3},

@@ -30,7 +30,7 @@ from .normalize import unnormalize_kernel
 from .records import LAYER, SOURCE, VALUE_RECORD, empty
 from .sources import PART_COLUMNS, Part, Source, pack_transposed_function, source_table
 from .tasks import Body, ceiling, task
-from .weight_gradient import fold_kernel, weight_gradient_kernel
+from .weight_gradient import weight_gradient_kernel
 from .workspace import Workspace
 
 # Columns of W turned at a time: their place in a panel fits L1.
@@ -219,7 +219,6 @@ class Backward:
             "delta_records": empty(VALUE_RECORD, deltas),
             "gradient_records": empty(VALUE_RECORD, gradients),
             "sums": np.empty(arrangement.sums, dtype),
-            "marks": np.empty(2 * merging.RECORD_COLUMNS * arrangement.most_squares, np.uint64),
             "updated_hashes": np.zeros(int(space.arrangement.units[depth]), np.uint64),
         }
         self._fields: dict[str, Any] = {}
@@ -227,7 +226,7 @@ class Backward:
     def _places(self) -> dict[str, Any]:
         self.buffers["cotangent"] = source_table([self.cotangent], self.space.type_name)
         places = {name: place_of(buffer) for name, buffer in self.buffers.items()}
-        return {**self.arrangement.places, "most_squares": self.arrangement.most_squares, **places}
+        return {**self.arrangement.places, **places}
 
     def run(self, row: int) -> None:
         """Run the slab of rows that starts at `row`, whose forward pass has just been run."""
@@ -236,13 +235,13 @@ class Backward:
         rows = self.space.rows_from(row)
         last = row + rows == self.space.arrangement.rows
         launch = self.space.launch(rows=rows, first_row=row, first_pass=row == 0, last_pass=last, **self._fields)
-        run_program(_program(self.arrangement, rows, last), place_of(launch), 2 * self.space.arrangement.work)
+        run_program(_program(self.arrangement, rows), place_of(launch), 2 * self.space.arrangement.work)
 
     def kernels(self) -> list[Kernel]:
         """All that it calls."""
         return [
             self.cotangent.kernel(self.space.type_name),
-            *_program(self.arrangement, self.space.rows_from(0), True).kernels(),
+            *_program(self.arrangement, self.space.rows_from(0)).kernels(),
         ]
 
     def figures(self, nonfinite: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -276,7 +275,6 @@ class BackwardArrangement:
         self.elements = memory.elements
         self.partial = forward.chunks * widest * len(columns.OF_VALUES)
         squares = [forward.gradient_squares(n_in, n_out) for n_in, n_out in pairs]
-        self.most_squares = max(squares)
         self.sums = 0 if forward.slab_rows == forward.rows else sum(squares) * merging.RECORD_COLUMNS**2
 
 
@@ -286,7 +284,7 @@ def _arrangement(forward: Arrangement, depth: int) -> BackwardArrangement:
 
 
 @lru_cache(maxsize=64)
-def _program(arrangement: BackwardArrangement, rows: int, last_pass: bool) -> Program:
+def _program(arrangement: BackwardArrangement, rows: int) -> Program:
     """The tasks of a slab of rows."""
     forward, last, chunks, real = (
         arrangement.forward,
@@ -304,8 +302,6 @@ def _program(arrangement: BackwardArrangement, rows: int, last_pass: bool) -> Pr
         n_in, n_out = forward.widths[index : index + 2]
         program.add(merge_kernel(real), index, ceil_div(n_out, merging.RECORD_COLUMNS))
         program.add(weight_gradient_kernel(real), index, forward.gradient_squares(n_in, n_out))
-        if last_pass and index < last:
-            program.add(fold_kernel(), index + 1, ceil_div(forward.widths[index + 2], merging.RECORD_COLUMNS))
         if index == 0:
             break
         for start in range(0, n_in, arrangement.columns[index]):
@@ -320,7 +316,4 @@ def _program(arrangement: BackwardArrangement, rows: int, last_pass: bool) -> Pr
             program.barrier()
             program.add(scale_kernel(real), index - 1, forward.panel_tasks(rows, n_in))
             program.barrier()
-    if last_pass:
-        program.barrier()
-        program.add(fold_kernel(), 0, ceil_div(forward.widths[1], merging.RECORD_COLUMNS))
     return program

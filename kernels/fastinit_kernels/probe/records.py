@@ -49,7 +49,7 @@ LAUNCH = Table(
     # Addresses of the figures forward,
     + ("histogram", "records", "weight_records", "zeros", "hashes", "weight_hashes")
     # and backward: sums of dW that stay from slab to slab, hashes of its columns, and the source of dL/da.
-    + ("cotangent", "sums", "delta_records", "gradient_records", "marks", "most_squares", "updated_hashes"),
+    + ("cotangent", "sums", "delta_records", "gradient_records", "updated_hashes"),
     # Of input pairs of correlation c: c and sqrt(1 - c^2).
     ("like", "fresh"),
 )

@@ -5,43 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from ..machine.ahead import family
-from ..machine.jit import Kernel, inline
+from ..machine.jit import inline
 from ..machine.lanes import lanes_of, panel_width
-from ..machine.pointers import address_of, call_at, moved, pointers, stack_array
+from ..machine.pointers import add_atomically, address_of, call_at, moved, pointers, stack_array
 from . import columns, merging
 from .gemm import Operand, multiply_function
 from .merging import Partial
 from .records import VALUE_RECORD
-from .tasks import Body, ceiling, task, task_kernel
+from .tasks import Body, ceiling, task
 
 # Rows of images gathered at a time for dW.
 _GATHERED_ROWS = 256
-_SIDE, _ONE = np.int64(merging.RECORD_COLUMNS), np.int64(1)
+_SIDE, _ONE, _HASH_BYTES = np.int64(merging.RECORD_COLUMNS), np.int64(1), np.int64(8)
 
-_hash_at, _record_at = pointers(np.uint64), VALUE_RECORD.at
-
-
-@inline
-def _marks_of(launch: Any, index: Any, square: Any) -> Any:
-    """Where a square of dW_index has its hashes: two layers take turns, one folded while the next is formed."""
-    return _hash_at(launch.marks, ((index & 1) * launch.most_squares + square) * _SIDE)
-
-
-def _fold(t: Any, phase: Any, layer: Any, launch: Any) -> None:
-    across, down = ceiling(layer.n_out, _SIDE), ceiling(layer.n_in, _SIDE)
-    left = t * _SIDE
-    hashes = _hash_at(launch.updated_hashes, layer.unit + left)
-    for row in range(launch.taps * down):
-        marks = _marks_of(launch, phase.layer, row * across + t)
-        for j in range(min(_SIDE, layer.n_out - left)):
-            hashes[j] = merging.mixed_with(hashes[j], marks[j])
-
-
-@family()
-def fold_kernel() -> Kernel:
-    """The hashes of a record's columns of dW, its squares taken from top to bottom."""
-    return task_kernel("fold", _fold)
+_record_at = VALUE_RECORD.at
 
 
 @cache
@@ -83,8 +60,8 @@ def _product_function(dtype: Any) -> Any:
 def weight_gradient_kernel(dtype: Any) -> Body:
     """A square of 64 x 64 of dW, and its figures.
 
-    Of a batch in several slabs of rows `sums` keeps the squares of dW in between; `marks` become hashes of the square's
-    columns.
+    Of a batch in several slabs of rows `sums` keeps the squares of dW in between. A column's hash is the sum of its
+    squares', in whatever order they are formed.
     """
     width, lanes = np.int64(panel_width(dtype)), lanes_of(dtype)
     real, real_at = np.dtype(dtype).type, pointers(dtype)
@@ -113,9 +90,11 @@ def weight_gradient_kernel(dtype: Any) -> Body:
         for column in range(0, count, width):
             registers = np.int64(2) if count - column > lanes else np.int64(1)
             statistics(moved(square, column * _SIDE), rows, registers, moved(partial, column * figures))
-        marks = _marks_of(launch, phase.layer, t)
+        hashes = launch.updated_hashes + (layer.unit + right) * _HASH_BYTES
         for j in range(count):
-            marks[j] = bits(moved(partial, j // width * width * figures + j % width))
+            square_bits = bits(moved(partial, j // width * width * figures + j % width))
+            mixed = merging.mixed_with(merging.mixed_with(np.uint64(t // across), square_bits), np.uint64(0))
+            add_atomically(hashes + j * _HASH_BYTES, np.int64(mixed))
         whole = Partial(partial, width * figures, np.int64(0), np.int64(1), count, rows, np.int64(0))
         record = _record_at(launch.gradient_records, layer.gradient_record + t)
         merge(whole, record, stack_array(1, np.float64), np.int64(0))
