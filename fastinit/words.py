@@ -18,7 +18,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from fastinit_kernels.machine.forks import whole
@@ -222,6 +222,32 @@ def plain_value(value: Any) -> Any:
         if plain is not None:
             return plain
     return value
+
+
+class PlainWords(NamedTuple):
+    """Arguments that a cache may have as its key: numbers, strings and truth values, told apart where they are equal.
+
+    True is no 1, and -0.0 no 0.0.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
+    kinds: tuple[type, ...]
+    told: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, words: Mapping[str, Any]) -> PlainWords | None:
+        """Return the words with their values as Python's own; None if one is something else."""
+        values = [plain_value(value) for value in words.values()]
+        kinds = [type(value) for value in values]
+        if not _PLAIN.issuperset(kinds):
+            return None
+        told = [value or repr(value) for value in values]
+        return cls(tuple(words), tuple(values), tuple(kinds), tuple(told))
+
+    def words(self) -> dict[str, Any]:
+        """Return them by name."""
+        return dict(zip(self.names, self.values, strict=True))
 
 
 def entries(value: Any, most: int, kind: Any = (Sequence, np.ndarray)) -> list[Any] | None:

@@ -9,7 +9,7 @@ import pytest
 from assembly import MACHINE, PATTERNS
 from fastinit_kernels.machine.jit import place_of
 from fastinit_kernels.probe.run import Inputs, Layer, Source
-from fastinit_kernels.probe.workspace import Workspace
+from fastinit_kernels.probe.workspace import Stack, Workspace
 from layers import SHAPES, arrays, check_counts, one_layer, one_pass, probe, rounding, same, same_on_any_threads
 
 import fastinit as fi
@@ -49,9 +49,9 @@ def test_networks_of_one_shape_share_their_layout_and_buffers_start_on_cache_lin
     weights, _, inputs = arrays((70, 33, 50), 97, np.float32)
     layers = [Layer(*w.shape, Source(array=w), normalize="rms") for w in weights]
     entering = Inputs(Source(array=inputs), 97)
-    one, other = (Workspace("tanh", layers, entering, 30, np.float32, 97, True) for _ in range(2))
+    one, other = (Workspace(Stack("tanh", layers, entering, 30, np.float32, 97, True)) for _ in range(2))
     assert one.arrangement is other.arrangement
-    assert one.arrangement is not Workspace("tanh", layers, entering, 31, np.float32, 97, True).arrangement
+    assert one.arrangement is not Stack("tanh", layers, entering, 31, np.float32, 97, True).arrangement
     for name in ("signal", "output", "operand", "inverses", "slopes"):
         assert ((place_of(one.memory) + 4 * one.arrangement.table[name]) % 64 == 0).all(), name
 

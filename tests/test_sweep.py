@@ -19,6 +19,8 @@ import pytest
 from sweeps import GRID, figures
 
 import fastinit as fi
+from fastinit.probing.measure import measure
+from fastinit.probing.resolve import resolve
 from fastinit.probing.result import FIGURES
 from fastinit.probing.sweep import Job, sweep
 
@@ -476,3 +478,12 @@ def test_the_heat_map_shows_the_figures_and_the_line_where_chi_is_1(monkeypatch)
     # chi = sigma_w^2 / 2 for ReLU, so that chi = 1 lies between 1 and 2.
     vertices = np.concatenate([path.vertices for path in axes.collections[1].get_paths()])
     assert ((vertices[:, 0] > 0.5) & (vertices[:, 0] < 1.5)).all()
+
+
+def test_a_network_that_was_measured_takes_no_addresses_to_another_process():
+    network = resolve({"depth": 2, "width": 8, "batch": 4, "backward": False})
+    measure(network)
+    assert network._known.keys() >= {"stack", "ranges"}
+    there = pickle.loads(pickle.dumps(network))
+    assert not there._known
+    np.testing.assert_equal(measure(there).std, measure(network).std)

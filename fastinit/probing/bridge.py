@@ -11,8 +11,10 @@ from fastinit_kernels.probe.records import NORMALIZATIONS
 from fastinit_kernels.probe.run import Inputs as Inputs
 from fastinit_kernels.probe.run import Layer as Layer
 from fastinit_kernels.probe.run import Source as Source
+from fastinit_kernels.probe.run import Stack as Stack
 from fastinit_kernels.probe.run import no_gradients as no_gradients
-from fastinit_kernels.probe.run import run as run
+from fastinit_kernels.probe.run import run_stack as run_stack
+from fastinit_kernels.probe.run import stack_of as stack_of
 
 from ..activations import ACTIVATIONS
 from ..theory import limits

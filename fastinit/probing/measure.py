@@ -22,7 +22,7 @@ from .result import ProbeResult
 from .verdict import judge
 
 if TYPE_CHECKING:
-    from .bridge import Inputs, Source
+    from .bridge import Inputs, Source, Stack
 
 Array = NDArray[Any]
 
@@ -51,11 +51,36 @@ def _largest(network: Network) -> tuple[str, Any]:
 def _measure_depths(network: Network, networks: Sequence[Network]) -> list[ProbeResult]:
     """Measure the deepest network, and the others on the way."""
     with whole:
-        from .bridge import Layer, edges, no_gradients, run
+        from .bridge import edges, no_gradients, run_stack
 
     start = time.perf_counter()
-    phi, ranges, tensors = network.phi, network.ranges(), _Tensors(network)
-    saturation, widths = phi.saturation or (np.nan, np.nan), network.widths
+    tensors = _Tensors(network)
+    stack = network.remembered("stack", lambda: _stack(network, tensors), if_=tensors.are_drawn)
+    cotangent = tensors.drawn(_STANDARD, "cotangent") if network.backward else None
+    forward, gradients = run_stack(
+        stack,
+        {n.depth: cotangent for n in networks} if cotangent else {},
+        network.seed if tensors.are_drawn else None,
+    )
+    forward["bin_edges"] = edges(tuple(network.ranges()), network.bins, network.compute_dtype)
+    # Counts leave the kernels as float64 sums.
+    counts = {name for name, figure in FIGURES.items() if figure.counts}
+    forward = {name: value.astype(np.int64) if name in counts else value for name, value in forward.items()}
+    input_q, seconds = network.input_q(), time.perf_counter() - start
+    results = []
+    for n in networks:
+        figures = {name: value[: n.depth] for name, value in forward.items()}
+        results.append(_result(n, figures | (gradients.get(n.depth) or no_gradients(n.depth)), input_q, seconds))
+    return results
+
+
+def _stack(network: Network, tensors: _Tensors) -> Stack:
+    """Return the network in the kernels' tables."""
+    with whole:
+        from .bridge import Layer, stack_of
+
+    phi, ranges, widths = network.phi, network.ranges(), network.widths
+    saturation = phi.saturation or (np.nan, np.nan)
     layers = [
         Layer(
             n_in=widths[layer],
@@ -70,25 +95,9 @@ def _measure_depths(network: Network, networks: Sequence[Network]) -> list[Probe
         )
         for layer, (law, skip) in enumerate(zip(network.laws, network.skips, strict=True))
     ]
-    cotangent = tensors.drawn(_STANDARD, "cotangent")
-    forward, gradients = run(
-        phi.compiled,
-        layers,
-        tensors.inputs(),
-        bins=network.bins,
-        dtype=np.dtype(network.compute_dtype).type,
-        cotangents={n.depth: cotangent for n in networks} if network.backward else {},
-    )
-    forward["bin_edges"] = edges(tuple(ranges), network.bins, network.compute_dtype)
-    # Counts leave the kernels as float64 sums.
-    counts = {name for name, figure in FIGURES.items() if figure.counts}
-    forward = {name: value.astype(np.int64) if name in counts else value for name, value in forward.items()}
-    input_q, seconds = network.input_q(), time.perf_counter() - start
-    results = []
-    for n in networks:
-        figures = {name: value[: n.depth] for name, value in forward.items()}
-        results.append(_result(n, figures | (gradients.get(n.depth) or no_gradients(n.depth)), input_q, seconds))
-    return results
+    kind = np.dtype(network.compute_dtype).type
+    keep = network.backward
+    return stack_of(phi.compiled, layers, tensors.inputs(), bins=network.bins, dtype=kind, keep=keep)
 
 
 def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: float) -> ProbeResult:
@@ -110,6 +119,13 @@ class _Tensors:
         self.bias_law = Normal(network.biases if isinstance(network.biases, float) else 0.0, network.sigma_b)
         # By the identity of the law: most layers share one, and it lives as long.
         self.recipes: dict[tuple[int, str | None], Recipe] = {}
+
+    @property
+    def are_drawn(self) -> bool:
+        """Whether the kernels draw all that is random, and so from any seed."""
+        network = self.network
+        laws = all(isinstance(law, Sampled | Constant) for law in network.laws)
+        return laws and network.x is None and isinstance(network.biases, float)
 
     def inputs(self) -> Inputs:
         network, given = self.network, self.network.x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -46,6 +47,8 @@ class Network(Settings):
     """The constant, or each layer's array."""
     laws: tuple[Law | Array, ...] = field(init=False)
     """Each layer's law, or its array."""
+    _known: dict[str, Any] = field(init=False, repr=False)
+    """What has been computed, of all seeds."""
 
     def __post_init__(self) -> None:
         known: dict[Any, Law] = {}  # most networks have but one or two shapes of layers
@@ -59,6 +62,25 @@ class Network(Settings):
                 known[key] = weights.rule.law(fans_of(self.conv, pair))
             laws.append(known[key])
         object.__setattr__(self, "laws", tuple(laws))
+        object.__setattr__(self, "_known", {})
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is known holds addresses, which are those of this process.
+        return {**self.__dict__, "_known": {}}
+
+    def with_seed(self, seed: int) -> Network:
+        """Return the network with tensors of another seed."""
+        other = object.__new__(Network)
+        other.__dict__.update(self.__dict__, seed=seed)
+        return other
+
+    def remembered(self, name: str, compute: Callable[[], Any], if_: bool = True) -> Any:
+        """Return what is the same for all seeds, computed once, if it is the same."""
+        if not if_:
+            return compute()
+        known = self._known.get(name)
+        # Of two threads that compute it the first wins.
+        return self._known.setdefault(name, compute()) if known is None else known
 
     @property
     def rows(self) -> int:
@@ -112,6 +134,9 @@ class Network(Settings):
 
     def ranges(self) -> list[tuple[float, float]]:
         """Return the range of each layer's histogram."""
+        return list(self.remembered("ranges", self._chosen_ranges))
+
+    def _chosen_ranges(self) -> list[tuple[float, float]]:
         if self.range:
             return [self.range] * self.depth
         fixed = None if any(self.skips) else self.phi.range

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..weights.fans import Layout
 from ..weights.laws import Tensor
 from ..weights.schemes import Scheme, SchemeLike, as_scheme, get_scheme, resolve_scheme
 from ..weights.streams import check_seed
-from ..words import check_finite, check_flag, check_integer, plain_value, shown
+from ..words import PlainWords, check_finite, check_flag, check_integer, plain_value, shown
 from .arguments import (
     check_bins,
     check_branch_scale,
@@ -30,7 +31,20 @@ from .settings import Arguments
 
 
 def resolve(words: dict[str, Any]) -> Network:
-    """Check every argument of `probe`, given by name, and complete them."""
+    """Check every argument of `probe`, given by name, and complete them; asked for a further seed, only that."""
+    plain = PlainWords.of({word: value for word, value in words.items() if word != "seed"})
+    if plain is None:
+        return _resolve(words)
+    network = _cached_network(plain)
+    return network.with_seed(check_seed(words["seed"])) if "seed" in words else network
+
+
+@lru_cache(maxsize=64)
+def _cached_network(words: PlainWords) -> Network:
+    return _resolve(words.words())
+
+
+def _resolve(words: dict[str, Any]) -> Network:
     given, params = Arguments.of(words)
     params = {word: plain_value(value) for word, value in params.items()}
     phi = get_activation(given.activation)

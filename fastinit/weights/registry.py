@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from ..words import (
+    PlainWords,
     attribute,
     check_finite,
     check_string,
@@ -106,8 +107,6 @@ class _Entry:
 
 
 _REGISTRY: dict[str, _Entry] = {}
-# The types of values that a key of a cache may hold.
-_HASHED = {int, float, str, bool, type(None)}
 
 
 def scheme(name: str, formula: str, *aliases: str) -> Callable[[Callable[..., Rule]], Callable[..., Rule]]:
@@ -208,13 +207,8 @@ def resolve_scheme(value: SchemeLike, params: Mapping[str, Any]) -> Scheme:
     """Return the scheme of a name with its parameters, or the one that `get_scheme` or `recommend` returned."""
     scheme = as_scheme(value)
     if isinstance(scheme, str):
-        values = [plain_value(value) for value in params.values()]
-        kinds = [type(value) for value in values]
-        if not _HASHED.issuperset(kinds):
-            return get_scheme(scheme, **params)
-        # Of equal values the key tells the types and signs apart: True is no 1, and -0.0 no 0.0.
-        told = [value or repr(value) for value in values]
-        return _cached_scheme(scheme, tuple(params), tuple(values), tuple(kinds), tuple(told))
+        plain = PlainWords.of(params)
+        return get_scheme(scheme, **params) if plain is None else _cached_scheme(scheme, plain)
     if params:
         first = next(iter(params))
         raise ValueError(
@@ -238,5 +232,5 @@ def offered(value: object) -> Scheme | None:
 
 
 @lru_cache(maxsize=256)
-def _cached_scheme(name: str, params: tuple[str, ...], values: tuple[Any, ...], *told_apart: Any) -> Scheme:
-    return get_scheme(name, **dict(zip(params, values, strict=True)))
+def _cached_scheme(name: str, params: PlainWords) -> Scheme:
+    return get_scheme(name, **params.words())

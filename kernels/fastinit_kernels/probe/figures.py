@@ -26,7 +26,7 @@ class ForwardRecords:
         self.histogram = self.buffers["histogram"].sum(axis=0).reshape(self.arrangement.depth, -1)
         self.z_std, self.weight_std = std(self.z), std(self.weights)
         self.n_in, self.n_out = np.array(self.arrangement.widths[:-1]), np.array(self.arrangement.widths[1:])
-        self.saturable = not np.isnan(space.layers[0].saturation[0])  # one activation has one rule
+        self.saturable = not np.isnan(space.stack.layers[0].saturation[0])  # one activation has one rule
         # Rows 2m and 2m + 1 are neighbours in one image, where images have no partners.
         self.paired = self.arrangement.batch.side == 1 or self.arrangement.batch.interleaved == 2
 
@@ -91,9 +91,9 @@ def forward_figures(space: Workspace) -> dict[str, NDArray[Any]]:
 
 def _by_layer(figure: Any, values: NDArray[Any], starts: NDArray[Any]) -> NDArray[Any]:
     """Apply `figure`, a function along the last axis, to each layer's part of `values`."""
-    sizes = np.diff(starts)
-    if (sizes == sizes[0]).all():
-        return np.asarray(figure(values.reshape(len(sizes), -1)), np.float64)
+    depth, first = len(starts) - 1, int(starts[1] - starts[0])
+    if values.size == depth * first and (starts[:-1] == np.arange(0, values.size, first or 1)).all():
+        return np.asarray(figure(values.reshape(depth, -1)), np.float64)
     return np.array([figure(values[a:b]) for a, b in pairwise(starts)], np.float64)
 
 

@@ -226,7 +226,7 @@ def _program(arrangement: Arrangement, rows: int, first_pass: bool, biased: bool
 
 def program_of(space: Workspace, row: int) -> Program:
     """The tasks of the slab of rows that starts at `row`."""
-    return _program(space.arrangement, space.rows_from(row), row == 0, space.biased)
+    return _program(space.arrangement, space.rows_from(row), row == 0, space.stack.biased)
 
 
 def run(space: Workspace, row: int) -> None:

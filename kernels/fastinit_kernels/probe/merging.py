@@ -316,6 +316,8 @@ def combine(table: Table, records: Any, starts: NDArray[np.int64]) -> Any:
     function = next(function for kind, function in _COMBINE if kind is table)
     function(place_of(records), place_of(starts), len(out), place_of(out))
     for values in (out["a"], out["z"]) if table is LAYER_RECORD else (out,):
-        for name in ("mean", "m2", "minimum", "maximum"):
-            values[name][values["count"] == 0] = np.nan
+        nothing = values["count"] == 0
+        if nothing.any():
+            for name in ("mean", "m2", "minimum", "maximum"):
+                values[name][nothing] = np.nan
     return out

@@ -14,9 +14,9 @@ from .backward import Backward
 from .figures import BACKWARD, forward_figures
 from .merging import COMBINERS
 from .sources import Source
-from .workspace import Inputs, Layer, Workspace
+from .workspace import Inputs, Layer, Stack, Workspace
 
-__all__ = ["Inputs", "Layer", "Source", "run"]
+__all__ = ["Inputs", "Layer", "Source", "Stack", "run", "run_stack", "stack_of"]
 
 # Bytes of activations above which the rows go through the network in slabs.
 ACTIVATION_BUDGET = 1 << 30
@@ -61,12 +61,25 @@ def run(
     gradients
         Depth -> float64 (depth,) by figure.
     """
-    cotangents = cotangents or {}
+    keep = bool(cotangents)
     if slab_rows is None:
-        slab_rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, bool(cotangents))
-    space = Workspace(activation, layers, inputs, bins, dtype, inputs.shape.slab(slab_rows), bool(cotangents))
-    passes = {depth: Backward(space, depth, cotangent) for depth, cotangent in cotangents.items()}
-    prepare([*space.kernels(), *forward.program_of(space, 0).kernels(), *COMBINERS, *_all(passes)])
+        slab_rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, keep)
+    return run_stack(Stack(activation, layers, inputs, bins, dtype, slab_rows, keep), cotangents)
+
+
+def stack_of(activation: Any, layers: Sequence[Layer], inputs: Inputs, *, bins: int, dtype: Any, keep: bool) -> Stack:
+    """Return the stack that `run` would run."""
+    rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, keep)
+    return Stack(activation, layers, inputs, bins, dtype, rows, keep)
+
+
+def run_stack(
+    stack: Stack, cotangents: Mapping[int, Source] | None = None, seed: int | None = None
+) -> tuple[Figures, dict[int, Figures]]:
+    """Do the same with a stack that may be run again; a seed takes the place of that of its sources."""
+    space = Workspace(stack, seed)
+    passes = {depth: Backward(space, depth, cotangent) for depth, cotangent in (cotangents or {}).items()}
+    prepare([*stack.kernels(), *forward.program_of(space, 0).kernels(), *COMBINERS, *_all(passes)])
     for row in range(0, space.arrangement.rows, space.arrangement.slab_rows):
         forward.run(space, row)
         for backward in passes.values():

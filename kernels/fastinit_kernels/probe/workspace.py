@@ -81,8 +81,18 @@ class Inputs:
         return Batch(self.batch, self.side, self.window)
 
 
-class Workspace:
-    """Tables and buffers of the passes over slabs of rows; with `keep`, what a backward pass needs stays."""
+class Stack:
+    """A network in tables: all that does not change from one seed to the next.
+
+    Parameters
+    ----------
+    activation, layers, inputs, bins, dtype
+        As `run.run` takes them.
+    slab_rows
+        Rows that go through the network together.
+    keep
+        Whether a backward pass will need what the forward pass computes.
+    """
 
     def __init__(
         self,
@@ -103,26 +113,14 @@ class Workspace:
             normalize=tuple(layer.normalize for layer in layers),
             bins=bins,
             dtype=self.type_name,
-            slab_rows=slab_rows,
+            slab_rows=inputs.shape.slab(slab_rows),
             keep=keep,
         )
-        arrangement = self.arrangement = arrangement_of(sizes)
-        self.memory = _zeros(arrangement.elements, self.dtype)
+        self.arrangement = arrangement_of(sizes)
         self.biased = any(layer.bias is not None for layer in layers)
-        self.sources = [inputs.source]
+        self._sources = [inputs.source]
         for layer in layers:
-            self.sources += [layer.weight, layer.bias or _NO_BIAS]
-        units, records = int(arrangement.units[-1]), int(arrangement.record[-1])
-        self.buffers = {
-            "layers": self._layer_table(),
-            "partial": np.empty(arrangement.partial, dtype),
-            "histogram": np.zeros((arrangement.copies, arrangement.counters), np.int64),
-            "records": empty(LAYER_RECORD, records),
-            "weight_records": empty(VALUE_RECORD, records),
-            "zeros": np.zeros(units, np.int64),
-            "hashes": np.zeros(units, np.uint64),
-            "weight_hashes": np.zeros(units, np.uint64),
-        }
+            self._sources += [layer.weight, layer.bias or _NO_BIAS]
         real = self.dtype.type
         # What comes in kinds, by the launch's fields.
         self.functions = {"activation": activation_kernel(activation, self.type_name)}
@@ -130,8 +128,9 @@ class Workspace:
             self.functions["patches"] = patches_kernel(real)
         if needs_counters(bins, self.dtype):
             self.functions["count_singly"] = singly_kernel(real)
-        self.correlation = inputs.correlation
-        self._base: Any = None
+        self._correlation = inputs.correlation
+        self.layer_table = self._layer_table()
+        self._ready: dict[str, Any] = {}
 
     def _layer_table(self) -> Any:
         table, layers = self.arrangement.table.copy(), self.layers
@@ -145,15 +144,52 @@ class Workspace:
 
     def kernels(self) -> list[Kernel]:
         """What its launches call by themselves; first of all to be compiled."""
-        return [*self.functions.values(), *(source.kernel(self.type_name) for source in self.sources)]
+        return [*self.functions.values(), *(source.kernel(self.type_name) for source in self._sources)]
+
+    def sources(self, seed: int | None) -> Any:
+        """The records of all sources; a seed takes the place of their own."""
+        if "sources" not in self._ready:
+            self._ready["sources"] = source_table(self._sources, self.type_name)
+        table = self._ready["sources"].copy()
+        if seed is not None:
+            table["key0"], table["key1"] = seed & 0xFFFFFFFF, seed >> 32
+        return table
+
+    def launch(self) -> Any:
+        """The record that all launches begin with."""
+        if "launch" not in self._ready:
+            launch, c = self.arrangement.launch.copy(), self._correlation
+            launch["like"], launch["fresh"] = c, math.sqrt((1 - c) * (1 + c))
+            for name, function in self.functions.items():
+                launch[name] = function.address
+            launch["layers"] = place_of(self.layer_table)
+            self._ready["launch"] = launch
+        return self._ready["launch"].copy()
+
+
+class Workspace:
+    """Buffers of the passes over slabs of rows; with the stack's `keep`, what a backward pass needs stays."""
+
+    def __init__(self, stack: Stack, seed: int | None = None) -> None:
+        self.stack, self.dtype, self.type_name = stack, stack.dtype, stack.type_name
+        arrangement = self.arrangement = stack.arrangement
+        self.memory = _zeros(arrangement.elements, self.dtype)
+        units, records = int(arrangement.units[-1]), int(arrangement.record[-1])
+        self.buffers = {
+            "partial": np.empty(arrangement.partial, self.dtype),
+            "histogram": np.zeros((arrangement.copies, arrangement.counters), np.int64),
+            "records": empty(LAYER_RECORD, records),
+            "weight_records": empty(VALUE_RECORD, records),
+            "zeros": np.zeros(units, np.int64),
+            "hashes": np.zeros(units, np.uint64),
+            "weight_hashes": np.zeros(units, np.uint64),
+        }
+        self._seed = seed
+        self._base: Any = None
 
     def _first_launch(self) -> Any:
-        """The record that all launches begin with."""
-        self.buffers["sources"] = source_table(self.sources, self.type_name)
-        launch, c = self.arrangement.launch.copy(), self.correlation
-        launch["like"], launch["fresh"] = c, math.sqrt((1 - c) * (1 + c))
-        for name, function in self.functions.items():
-            launch[name] = function.address
+        self.buffers["sources"] = self.stack.sources(self._seed)
+        launch = self.stack.launch()
         for name, buffer in self.buffers.items():
             launch[name] = place_of(buffer)
         return launch
