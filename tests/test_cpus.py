@@ -49,6 +49,7 @@ def drawn(python):
         return {cpu: pool.submit(draw, cpu) for cpu, features in CPUS.items() if host_has(features)}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("cpu", CPUS)
 def test_golden_values_compiled_for(drawn, cpu):
     if cpu not in drawn:

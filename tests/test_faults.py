@@ -167,6 +167,7 @@ def found(python):
     return dict(zip([*MUTATIONS, *WHOLE], map(json.loads, lines), strict=True))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_what_is_broken_is_noticed(found, mutation):
     assert MUTATIONS[mutation][-1] in found[mutation]

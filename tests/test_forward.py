@@ -195,6 +195,7 @@ for figures in got:
 """
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("cpu", ["haswell", "x86-64-v2"])
 def test_same_bits_whatever_the_vector_width(python, cpu):
     import platform

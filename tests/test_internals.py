@@ -79,6 +79,7 @@ def usual(python):
     return digests.split()
 
 
+@pytest.mark.ci
 def test_the_same_bytes_and_figures_and_one_warning(python, usual, tmp_path):
     digests, state, *said = python(WORK + SAID, **FORCED, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
     assert digests.split() == usual

@@ -146,6 +146,7 @@ for number in map(int, sys.argv[1:]):
 """
 
 
+@pytest.mark.ci
 def test_kernels_from_the_cache_are_told_apart(python, tmp_path):
     env = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
     assert [python(ALIKE, n, **env).split() for n in (1, 2)] == [["1"] * 2, ["2"] * 2]
@@ -174,6 +175,7 @@ print(json.dumps(results))
 """
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of x86 CPUs")
 def test_the_same_figures_on_every_cpu_and_any_threads(python):
     alone = python(VANISHING, NUMBA_NUM_THREADS="1")

@@ -123,6 +123,7 @@ print("works")
 """
 
 
+@pytest.mark.ci
 def test_all_four_lists_work(tmp_path, env):
     done = run(changed(tmp_path, [patch for patches in LISTS.values() for patch in patches]), WORKS, env)
     assert done.stdout == "works\n", done.stderr
@@ -169,6 +170,7 @@ OTHERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.ci
 def test_each_step_left_out_is_missed_by_name(tmp_path, env):
     assert {name: len(patches) for name, patches in LISTS.items()} == {name: len(m) for name, m in MISSED.items()}
     cases = [(name, [i], USES[name], words) for name, missed in MISSED.items() for i, words in enumerate(missed)]
