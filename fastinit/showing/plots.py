@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..probing.module_result import ModuleResult
     from ..probing.result import ProbeResult
 
 # Okabe and Ito's colours, told apart by the colour-blind; line styles and markers tell them apart in grey.
@@ -71,10 +72,10 @@ def plot_probe(result: "ProbeResult", path: str | os.PathLike[str]) -> None:
     figure = new_figure(10.5, 1.75 * rows + 4.1)
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.75 * rows + 0.9, 3.2))
     top, bottom = parts
-    _heading(top, result)
+    heading(top, result)
     panels = top.subplots(rows, columns, squeeze=False).ravel()
     for panel, layer in zip(panels, layers, strict=False):
-        _histogram(panel, result, layer, f"layer {layer}\n{_words(result, layer)}")
+        draw_histogram(panel, result, layer, f"layer {layer}\n{histogram_words(result, layer)}")
     for panel in panels[len(layers) :]:
         panel.set_axis_off()
     _ends(bottom.subplots(1, 3), result)
@@ -103,7 +104,7 @@ def plot_histograms(
     panels = figure.subplots(len(results), len(shown), squeeze=False)
     for row, (label, result) in zip(panels, results.items(), strict=True):
         for panel, layer in zip(row, shown, strict=True):
-            _histogram(panel, result, layer, _words(result, layer))
+            draw_histogram(panel, result, layer, histogram_words(result, layer))
         for height, words, size, colour in (
             (0.62, label, 9, INK),
             (0.38, result.verdict, 8, _VERDICT_COLOURS[result.verdict]),
@@ -140,7 +141,7 @@ def plot_signal(groups: Mapping[str, Mapping[str, "ProbeResult"]], path: str | o
         column[1].set_xlabel("layer", fontsize=9, color=INK)
     for row, quantity in zip(panels, ("std of the activations", "std of the gradients dL/dz"), strict=True):
         row[0].set_ylabel(quantity, fontsize=9, color=INK)
-        _log_axes(*row)
+        log_axes(*row)
     handles, words = _legend(groups, labels)
     columns = min(len(labels), 6)
     figure.legend(
@@ -163,8 +164,8 @@ def _legend(groups: Mapping[str, Mapping[str, "ProbeResult"]], labels: Sequence[
 def _ends(panels: Any, result: "ProbeResult") -> None:
     """Draw the signal and the likeness of two inputs, with the theory's, and the gradients of one probe."""
     forward, backward, likeness = panels
-    _signal(forward, result.preactivation_std, "pre-activations", 0)
-    _signal(forward, result.std, "activations", 2)
+    signal_line(forward, result.preactivation_std, "pre-activations", 0)
+    signal_line(forward, result.std, "activations", 2)
     predicted = _prediction(result)
     if predicted is not None:
         forward.plot(_positive(predicted.std), color=INK, lw=1, ls=":", label="activations, infinite width")
@@ -172,23 +173,28 @@ def _ends(panels: Any, result: "ProbeResult") -> None:
             likeness.plot(predicted.correlation, color=INK, lw=1, ls=":", label="infinite width")
     likeness.plot(result.correlation, label="measured", **_style(5, result.depth))
     likeness.set_ylim(min(-0.05, 1.1 * max(-1.0, np.nanmin([0.0, *result.correlation]))), 1.05)
-    _signal(backward, result.gradient_std, "dL/dz", 1)
-    _signal(backward, result.weight_gradient_std, "dL/dW", 3)
+    signal_line(backward, result.gradient_std, "dL/dz", 1)
+    signal_line(backward, result.weight_gradient_std, "dL/dW", 3)
     for axes, title in ((forward, "signal, std"), (backward, "gradient, std"), (likeness, "correlation of two inputs")):
         axes.set_title(title, fontsize=9, color=INK)
         axes.set_xlabel("layer", fontsize=9, color=INK)
         axes.legend(frameon=False, fontsize=8, handlelength=3)
-    _log_axes(forward)
-    _log_axes(backward)
+    log_axes(forward)
+    log_axes(backward)
     _layer_axis(likeness)
     if not result.backward:
         backward.clear()
         backward.set_axis_off()
 
 
-def _signal(axes: "Axes", values: Any, label: str, index: int) -> None:
-    """Draw a line of one entry a layer on a logarithmic axis."""
-    axes.plot(_positive(values), label=_named(label, [values]), **_style(index, len(values)))
+def signal_line(axes: "Axes", values: Any, label: str, index: int, layers: Any = None) -> None:
+    """Draw a line of one entry a layer, or for each of some layers, on a logarithmic axis."""
+    axes.plot(
+        range(len(values)) if layers is None else layers,
+        _positive(values),
+        label=_named(label, [values]),
+        **_style(index, len(values)),
+    )
 
 
 def _named(label: str, lines: Sequence[Any], points: int = 1) -> str:
@@ -231,7 +237,7 @@ def _prediction(result: "ProbeResult") -> Any:
     )
 
 
-def _histogram(axes: "Axes", result: "ProbeResult", layer: int, title: str) -> None:
+def draw_histogram(axes: "Axes", result: "ProbeResult | ModuleResult", layer: int, title: str) -> None:
     edges, counts = result.bin_edges[layer], result.histogram[layer]
     axes.stairs(counts, edges, fill=True, color=COLOURS[0], lw=0)
     axes.set_xlim(edges[0], edges[-1])
@@ -249,7 +255,7 @@ def _histogram(axes: "Axes", result: "ProbeResult", layer: int, title: str) -> N
     plain_frame(axes, "left", "right", "top")
 
 
-def _words(result: "ProbeResult", layer: int) -> str:
+def histogram_words(result: "ProbeResult | ModuleResult", layer: int) -> str:
     """Describe what a histogram cannot show: the spread in numbers, and what stands outside it."""
     if np.isnan(result.std[layer]):
         return "all inf or NaN"
@@ -262,7 +268,7 @@ def _words(result: "ProbeResult", layer: int) -> str:
     return ", ".join([f"std {number(result.std[layer])}", *words[:2]])
 
 
-def _heading(figure: Any, result: "ProbeResult") -> None:
+def heading(figure: Any, result: "ProbeResult | ModuleResult") -> None:
     place = {"x": 0.01, "ha": "left", "parse_math": False}  # the words may be a file's
     figure.suptitle(f"{result.title}: {result.verdict}", fontsize=12, color=INK, weight="bold", **place)
 
@@ -279,7 +285,7 @@ def _style(index: int, depth: int) -> dict[str, Any]:
     }
 
 
-def _log_axes(*panels: "Axes") -> None:
+def log_axes(*panels: "Axes") -> None:
     """Give panels one logarithmic scale: at least two decades high, and no higher than what matters."""
     lines = [np.asarray(line.get_ydata(), dtype=float) for axes in panels for line in axes.get_lines()]
     values = np.concatenate(lines)

@@ -105,7 +105,7 @@ def layer_table(result: "ProbeResult", layers: int | None = 12, figures: tuple[s
     chosen = choose(result.depth, None if layers is None else check_integer("layers", layers, minimum=1))
     names = [name for name in COLUMNS if figures is None or name in figures]
     names = [name for name in names if _says_something(name, getattr(result, name), result.widths)]
-    rows = tuple((str(layer), *(_write(getattr(result, name)[layer], name) for name in names)) for layer in chosen)
+    rows = tuple((str(layer), *(written(getattr(result, name)[layer], name) for name in names)) for layer in chosen)
     note = f"{result.verdict}: {result.reason}"
     return Table(result.title, ("layer", *(FIGURES[name].heading or name for name in names)), rows, note)
 
@@ -141,7 +141,8 @@ def _says_something(name: str, values: Any, widths: tuple[int, ...]) -> bool:
     return not bool(np.all(np.isnan(values)))
 
 
-def _write(value: Any, name: str) -> str:
+def written(value: Any, name: str) -> str:
+    """Return one figure as a table writes it."""
     if np.isnan(value):
         return "-"
     figure = FIGURES[name]
