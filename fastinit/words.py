@@ -95,9 +95,11 @@ def unknown(argument: str, value: object, choices: Iterable[str]) -> ValueError:
 
 
 def nearest(value: object, names: Iterable[str]) -> str:
-    """Return words on the name that may have been meant, if any is near."""
-    near = difflib.get_close_matches((plain_string(value) or "")[:80].lower(), names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """Return words on the name that may have been meant, if any is near, or on those that go on from it."""
+    text, known = (plain_string(value) or "")[:80].lower(), list(names)
+    near = [name for name in known if text and name.startswith(f"{text}_")][:3]
+    near = near or difflib.get_close_matches(text, known, n=1)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def tied(kind: str, places: Mapping[str, Iterable[str]]) -> None:

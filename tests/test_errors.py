@@ -28,6 +28,12 @@ def read_only():
 TABLE = {
     # scheme
     "unknown scheme": ("he_norml", {}, ValueError, r"argument 'scheme' must be one of .*, zeros, got 'he_norml'; did you mean 'he_normal'\?"),
+    "the beginning of two": ("he", {}, ValueError, r"got 'he'; did you mean 'he_normal' or 'he_uniform'\?"),
+    "Keras's word": ("normal", {"stddev": 0.1}, ValueError, r"argument 'stddev' must be .* got 0.1; did you mean 'std'\?"),
+    "PyTorch's word": ("he_normal", {"a": 0.1}, ValueError, r"argument 'a' must be .* did you mean 'negative_slope'\?"),
+    "PyTorch's bound": ("uniform", {"b": 0.1}, ValueError, r"argument 'b' must be .* did you mean 'high'\?"),
+    "JAX's word": ("uniform", {"minval": 0.1}, ValueError, r"argument 'minval' must be .* did you mean 'low'\?"),
+    "a std of its own": ("xavier_normal", {"std": 0.1}, ValueError, r"argument 'std' must be .* did you mean 'gain'\?"),
     "upper case": ("He_Normal", {}, ValueError, r"argument 'scheme' must be one of .*, got 'He_Normal'; did you mean 'he_normal'\?"),
     "nothing near": ("qqqqqqqq", {}, ValueError, r"argument 'scheme' must be one of .*, zeros, got 'qqqqqqqq'"),
     "scheme of another type": (3, {}, TypeError, r"argument 'scheme' must be a string, got 3"),

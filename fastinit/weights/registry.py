@@ -17,6 +17,7 @@ from ..words import (
     attribute,
     check_finite,
     check_string,
+    nearest,
     plain_string,
     plain_value,
     shown,
@@ -184,10 +185,36 @@ def get_scheme(name: str, **params: Any) -> Scheme:
             accepted = ", ".join(defaults) or "none"
             raise ValueError(
                 f"argument {shown(parameter)} must be a parameter of scheme {shown(name)} ({accepted}), "
-                f"got {shown(params[parameter])}"
+                f"got {shown(params[parameter])}{_meant(parameter, defaults)}"
             )
     values = {**defaults, **{word: plain_value(value) for word, value in params.items()}}
     return Scheme(entry.name, entry.formula, values, entry.build(**values))
+
+
+# Words of other libraries, and what they may mean here: the first that the scheme has.
+_ELSEWHERE = {
+    "stddev": ("std",),
+    "sigma": ("std",),
+    "sd": ("std",),
+    "loc": ("mean",),
+    "minval": ("low",),
+    "maxval": ("high",),
+    "a": ("negative_slope", "low", "lower"),
+    "b": ("high", "upper"),
+    "val": ("value",),
+    "fill_value": ("value",),
+    "alpha": ("negative_slope",),
+    "slope": ("negative_slope",),
+    "std": ("gain", "scale"),
+    "variance": ("scale",),
+    "sparsity": ("nonzeros",),
+}
+
+
+def _meant(word: str, defaults: Mapping[str, Any]) -> str:
+    """Return words on the parameter that another library's word may mean, or a near one."""
+    meant = next((name for name in _ELSEWHERE.get(word, ()) if name in defaults), None)
+    return f"; did you mean {meant!r}?" if meant else nearest(word, defaults)
 
 
 def scheme_defaults(name: str) -> Mapping[str, Any]:
