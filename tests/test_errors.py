@@ -28,7 +28,7 @@ def read_only():
 TABLE = {
     # scheme
     "unknown scheme": ("he_norml", {}, ValueError, r"argument 'scheme' must be one of .*, zeros, got 'he_norml'; did you mean 'he_normal'\?"),
-    "the beginning of two": ("he", {}, ValueError, r"got 'he'; did you mean 'he_normal' or 'he_uniform'\?"),
+    "the beginning of two": ("he", {}, ValueError, r"argument 'scheme' must be one of .*, got 'he'; did you mean 'he_normal' or 'he_uniform'\?"),
     "Keras's word": ("normal", {"stddev": 0.1}, ValueError, r"argument 'stddev' must be .* got 0.1; did you mean 'std'\?"),
     "PyTorch's word": ("he_normal", {"a": 0.1}, ValueError, r"argument 'a' must be .* did you mean 'negative_slope'\?"),
     "PyTorch's bound": ("uniform", {"b": 0.1}, ValueError, r"argument 'b' must be .* did you mean 'high'\?"),
@@ -39,7 +39,7 @@ TABLE = {
     "scheme of another type": (3, {}, TypeError, r"argument 'scheme' must be a string, got 3"),
     "unhashable scheme": (["normal"], {}, TypeError, r"argument 'scheme' must be a string, got \['normal'\]"),
     # parameters
-    "unknown parameter": ("normal", {"sigma": 1.0}, ValueError, r"argument 'sigma' must be a parameter of scheme 'normal' \(mean, std\), got 1\.0"),
+    "unknown parameter": ("normal", {"sigma": 1.0}, ValueError, r"argument 'sigma' must be a parameter of scheme 'normal' \(mean, std\), got 1\.0; did you mean 'std'\?"),
     "parameter of none": ("zeros", {"std": 1.0}, ValueError, r"argument 'std' must be a parameter of scheme 'zeros' \(none\), got 1\.0"),
     "negative std": ("normal", {"std": -1.0}, ValueError, r"argument 'std' must be a finite number >= 0, got -1\.0"),
     "nan std": ("normal", {"std": math.nan}, ValueError, r"argument 'std' must be a finite number >= 0, got nan"),
