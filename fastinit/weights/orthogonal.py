@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from fastinit_kernels.numeric.integers import ceil_div
@@ -45,7 +45,7 @@ class Orthogonal:
 
     def check(self, tensor: Tensor) -> None:
         """Refuse a gain that the dtype cannot hold."""
-        check_range("gain", 1.001 * self.gain, tensor.dtype)  # rounding may carry an element of Q beyond 1
+        check_range("gain", self.gain, tensor.dtype)
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
         """Make the matrices that the region meets, as a whole, and write what lies in it."""
@@ -79,31 +79,63 @@ class Orthogonal:
     def _make(self, tensor: Tensor, part: Region, out: NDArray[Any]) -> None:
         """Write whole matrices to contiguous memory: first their normals, each element's own, then what they become."""
         _STANDARD.fill(tensor._replace(layout=None), part, out)
-        layout, shape = layout_of(tensor), tensor.shape
-        inputs, outputs, space = layout.inputs, layout.outputs, layout.space(shape)
-        inputs, outputs = (inputs, outputs + space) if layout.transposed else (inputs + space, outputs)
-        if layout.groups == 1:  # the axes in the order of the memory, so that nothing need be copied
-            inputs, outputs = tuple(sorted(inputs)), tuple(sorted(outputs))
-        turned = out.transpose(*layout.batch, *inputs, *outputs)
-        rows, columns = (math.prod(part[a][1] for a in axes) for axes in (inputs, outputs))
-        flat = turned.reshape(-1, rows, columns)
-        outer, matrix = layout.grouped(shape), Matrix.of(shape, layout)
-        channels = matrix.outputs if outer == layout.outputs else matrix.inputs
-        stack = _by_group(flat, math.prod(part[a][1] for a in outer) // channels, outer == layout.outputs)
+        sides = _Sides.of(tensor, part)
+        turned = out.transpose(sides.axes)
+        # In one order of memory, whatever part this is: in another one BLAS may add in another order.
+        stack = np.ascontiguousarray(sides.split(turned)).reshape(-1).reshape(sides.matrices)
         with np.errstate(all="ignore"):  # what BLAS leaves behind says nothing of the numbers
             orthonormal(stack if stack.shape[-2] >= stack.shape[-1] else np.swapaxes(stack, -1, -2))
             if self.gain != 1.0:
+                np.clip(stack, -1, 1, out=stack)  # against rounding, since the gain may be the largest number
                 stack *= self.gain
-        if not np.may_share_memory(flat, out):
-            turned[...] = flat.reshape(turned.shape)
+        if not np.may_share_memory(stack, out):
+            turned[...] = sides.join(stack).reshape(turned.shape)
 
 
-def _by_group(stack: NDArray[Any], groups: int, outputs: bool) -> NDArray[Any]:
-    """Return a view of matrices side by side, along their outputs or their inputs, as (matrix, group, row, column)."""
-    many, rows, columns = stack.shape
-    if outputs:
-        return stack.reshape(many, rows, groups, columns // groups).transpose(0, 2, 1, 3)
-    return stack.reshape(many, groups, rows // groups, columns)
+class _Sides(NamedTuple):
+    """How a part of a tensor is read as matrices: the side that comes first in memory are their rows.
+
+    Attributes
+    ----------
+    axes
+        The tensor's: those of the batch, of the rows, of the columns.
+    matrices
+        (-1, rows, columns) of one.
+    groups
+        How many of them lie side by side along the rows, and along the columns.
+    """
+
+    axes: tuple[int, ...]
+    matrices: tuple[int, int, int]
+    groups: tuple[int, int]
+
+    @classmethod
+    def of(cls, tensor: Tensor, part: Region) -> _Sides:
+        """Return how a part of whole matrices is read."""
+        layout, shape = layout_of(tensor), tensor.shape
+        sides = {"inputs": layout.inputs, "outputs": layout.outputs}
+        outer = "outputs" if layout.grouped(shape) == layout.outputs else "inputs"
+        count = math.prod(part[a][1] for a in sides[outer]) // getattr(Matrix.of(shape, layout), outer)
+        sides["outputs" if layout.transposed else "inputs"] += layout.space(shape)
+        for side, axes in sides.items():
+            if layout.groups == 1 or side != outer:  # in the order of memory, so that nothing need be copied
+                sides[side] = tuple(sorted(axes))
+        first, second = sorted(sides, key=lambda side: min(sides[side], default=-1))
+        groups = (count, 1) if first == outer else (1, count)
+        sizes = (
+            math.prod(part[a][1] for a in sides[side]) // n for side, n in zip((first, second), groups, strict=True)
+        )
+        return cls((*layout.batch, *sides[first], *sides[second]), (-1, *sizes), groups)
+
+    def split(self, turned: NDArray[Any]) -> NDArray[Any]:
+        """Return (batch, groups, groups, rows, columns) of the part with its axes in this order."""
+        (_, rows, columns), (down, across) = self.matrices, self.groups
+        return turned.reshape(-1, down, rows, across, columns).swapaxes(2, 3)
+
+    def join(self, stack: NDArray[Any]) -> NDArray[Any]:
+        """Return what `split` has taken apart."""
+        (_, rows, columns), (down, across) = self.matrices, self.groups
+        return stack.reshape(-1, down, across, rows, columns).swapaxes(2, 3)
 
 
 class DeltaOrthogonal(Orthogonal):

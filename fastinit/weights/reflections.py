@@ -12,7 +12,7 @@ factorisation's with its Q.
 
 Reflections are applied in blocks, H_1 … H_b = 1 - V T V' (Schreiber and Van Loan 1989). T is the inverse of the upper
 triangle of V'V with half of its diagonal (Puglisi 1992): then 1 - V T V' is orthogonal whatever the lengths in V, so
-that the lengths need not be exact.
+that these need not be exact.
 """
 
 from __future__ import annotations
@@ -66,25 +66,34 @@ def _reflections(panel: Array) -> tuple[Array, Array]:
     """Return the v_k of a block, of length sqrt(2), as columns, and the signs of x_k1."""
     vectors = panel.copy(order="K")
     head = vectors[..., : panel.shape[-1], :]
-    head *= np.tri(panel.shape[-1], dtype=panel.dtype)
-    squares, first = np.einsum("...ij,...ij->...j", vectors, vectors), _diagonal(head)
+    head[...] = np.tril(head)
+    squares, first = _squares(vectors), _diagonal(head)
     # Nothing but zeros has no direction, so it is given one: a single normal is 0 once in 2^25.
     first[squares == 0] = 1
     squares[squares == 0] = 1
-    length, signs = np.sqrt(squares), np.copysign(np.ones_like(squares), first)
+    length, signs = np.sqrt(squares), np.copysign(np.ones_like(first), first)
     scale = np.sqrt(length * (length + np.abs(first)))
     first += signs * length
-    vectors /= scale[..., None, :]
+    vectors /= scale.astype(panel.dtype)[..., None, :]
     return vectors, signs
 
 
 def _factor(vectors: Array) -> Array:
     """Return T of 1 - V T V', the product of a block's reflections."""
-    products = _turned(vectors) @ vectors
-    upper = np.triu(products, 1)
-    _diagonal(upper)[...] = _diagonal(products) * upper.dtype.type(0.5)
+    upper = np.triu(_turned(vectors) @ vectors, 1)
+    # Not the product's own diagonal: its error would be one of each column's length, three times LAPACK's.
+    _diagonal(upper)[...] = 0.5 * _squares(vectors)
     inverse: Array = np.linalg.inv(upper)
     return inverse
+
+
+def _squares(vectors: Array) -> Array:
+    """Return the sum of each column's squares in float64, of sums of 32."""
+    *many, rows, columns = vectors.shape
+    even = rows // 32 * 32
+    runs, rest = vectors[..., :even, :].reshape(*many, even // 32, 32, columns), vectors[..., even:, :]
+    sums = np.einsum("...kij,...kij->...kj", runs, runs, dtype=np.float64).sum(axis=-2)
+    return np.asarray(sums + np.einsum("...ij,...ij->...j", rest, rest, dtype=np.float64))
 
 
 def _subtract_product(out: Array, left: Array, right: Array) -> None:
