@@ -2,7 +2,8 @@ r"""Haar-distributed matrices from normals, by reflections alone: no factorisati
 
 Householder's QR of an m x n matrix of standard normals, m >= n, reflects column k's lower part x_k (from row k on) onto
 an axis. Reflecting leaves the other columns normal and independent, so that x_1 … x_n are from the start independent
-normal vectors of m, m - 1, … elements (Stewart 1980): they are drawn, and nothing has to be factorised. With
+normal vectors of m, m - 1, … elements (Stewart 1980, theorem 3.3): they are drawn, and
+nothing has to be factorised. With
 
     v_k = x_k + sign(x_k1) |x_k| e_1,   H_k = 1 - 2 v_k v_k' / |v_k|²,   R_kk = -sign(x_k1) |x_k|,
 
