@@ -9,6 +9,7 @@ import sys
 
 import numba
 import numpy as np
+from golden import KERNELS
 from numba import njit
 
 import fastinit as fi
@@ -42,10 +43,13 @@ def digest(values):
 def weights():
     """Yield a name and an array for every scheme, dtype and region."""
     for scheme, dtype, (region, index) in itertools.product(fi.schemes(), DTYPES, REGIONS.items()):
-        params = {"value": 0.3} if scheme == "constant" else {}
+        params, shape = {"value": 0.3} if scheme == "constant" else {}, SHAPE
+        if scheme in KERNELS:
+            params, shape = {"layout": "kwoi"}, (2, 3, *SHAPE)
+            index = index and (slice(0, 2), slice(1, 3), *index)
         yield (
             f"{scheme} {dtype} {region}",
-            fi.init(scheme, SHAPE, region=index, seed=SEED, name="digest", dtype=dtype, **params),
+            fi.init(scheme, shape, region=index, seed=SEED, name="digest", dtype=dtype, **params),
         )
 
 
@@ -59,6 +63,8 @@ def networks():
         yield f"activation {activation}", small | {"activation": activation}
     for scheme in fi.schemes():
         params = {"value": 0.01} if scheme == "constant" else {}
+        if scheme in KERNELS:
+            params = {"width": 6, "batch": 7, "conv": 3, "image": 9}
         yield f"scheme {scheme}", small | {"scheme": scheme, **params}
     for dtype in DTYPES:
         yield f"dtype {dtype}", small | {"dtype": dtype, "activation": "tanh"}

@@ -194,3 +194,16 @@ def fans(shape, inputs, outputs, groups=1, batch=()):
     field = math.prod(n for axis, n in enumerate(shape) if axis not in (*inputs, *outputs, *batch))
     incoming, outgoing = (math.prod(shape[a] for a in axes) for axes in (inputs, outputs))
     return incoming * field, outgoing * field // groups
+
+
+def orthogonal(normals):
+    """The orthonormal columns that a matrix of normals, m >= n, stands for: its reflections, one by one (float64)."""
+    m, n = normals.shape
+    q, signs = np.eye(m), np.ones(n)
+    for k in range(n):
+        x = np.where(np.arange(m) < k, 0.0, normals[:, k])
+        signs[k] = -1.0 if x[k] < 0 else 1.0
+        v = x + signs[k] * np.linalg.norm(x) * np.eye(m)[k]
+        q -= np.outer(q @ v, v) * (2 / (v @ v))
+    # R's diagonal is -sign·|x|.
+    return q[:, :n] * -signs

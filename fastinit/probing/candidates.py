@@ -13,7 +13,7 @@ from ..weights.laws import mean_square
 from ..weights.schemes import Scheme, get_scheme, offered, resolve_scheme
 from ..weights.schemes import schemes as known_schemes
 from ..words import check_choice, entries, plain_string, shown
-from .network import Network, fans_of
+from .network import Network, law_of
 
 # Of candidates.
 _MOST = 1 << 16
@@ -78,7 +78,7 @@ def sensible(phi: Activation, network: Network) -> list[Scheme]:
     laws: dict[Any, Scheme] = {}
     for name, params in given:
         scheme = get_scheme(name, **params)
-        kinds = tuple(type(scheme.rule.law(fans_of(network.conv, pair))) for pair in pairwise(network.widths))
+        kinds = tuple(type(law_of(scheme, network.conv, pair)) for pair in pairwise(network.widths))
         laws.setdefault((kinds, moments(scheme, network)), scheme)
     return list(laws.values())
 
@@ -91,7 +91,7 @@ def by_name(scheme: Scheme, phi: Activation) -> int:
 
 def moments(scheme: Scheme, network: Network) -> tuple[str, ...]:
     """Return what laws that come to the same have in common: variance and mean square of each layer's weights."""
-    laws = [scheme.rule.law(fans_of(network.conv, pair)) for pair in pairwise(network.widths)]
+    laws = [law_of(scheme, network.conv, pair) for pair in pairwise(network.widths)]
     return tuple(f"{law.variance:.9g}, {mean_square(law):.9g}" for law in laws)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..activations import Activation
 from ..theory import predict
 from ..weights.dtypes import arithmetic
-from ..weights.fans import Fans
+from ..weights.initialize import law_and_layout
 from ..weights.laws import Law, mean_square
 from ..weights.schemes import Scheme
 from .arguments import widened
@@ -59,7 +59,7 @@ class Network(Settings):
                 continue
             key = id(weights), pair
             if key not in known:
-                known[key] = weights.rule.law(fans_of(self.conv, pair))
+                known[key] = law_of(weights, self.conv, pair)
             laws.append(known[key])
         object.__setattr__(self, "laws", tuple(laws))
         object.__setattr__(self, "_known", {})
@@ -165,10 +165,9 @@ def weight_shape(conv: int | None, pair: tuple[int, ...]) -> tuple[int, ...]:
     return (conv, conv, *pair) if conv else pair
 
 
-def fans_of(conv: int | None, pair: tuple[int, ...]) -> Fans:
-    """Return the fans of such a weight."""
-    field = (conv or 1) ** 2
-    return Fans(pair[0] * field, pair[1] * field)
+def law_of(scheme: Scheme, conv: int | None, pair: tuple[int, ...]) -> Law:
+    """Return the law of such a weight."""
+    return law_and_layout(scheme, weight_shape(conv, pair))[0]
 
 
 @lru_cache(maxsize=1024)  # a sweep asks again for every seed

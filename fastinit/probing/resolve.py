@@ -10,7 +10,7 @@ from typing import Any
 from ..activations import get_activation
 from ..theory.limits import check_normalize
 from ..weights.dtypes import arithmetic, check_dtype, compute_type
-from ..weights.fans import Layout
+from ..weights.initialize import law_and_layout
 from ..weights.laws import Tensor
 from ..weights.schemes import Scheme, SchemeLike, as_scheme, get_scheme, resolve_scheme
 from ..weights.streams import check_seed
@@ -26,7 +26,7 @@ from .arguments import (
     check_sizes,
 )
 from .given import check_bias, check_inputs, check_weights, check_widths
-from .network import Network, fans_of, weight_shape
+from .network import Network, weight_shape
 from .settings import Arguments
 
 
@@ -132,9 +132,10 @@ def _schemes(
         check_drawn("sigma_w", sigma_w, max(stds.values()), dtype)
         by_fan_in = {n: get_scheme("normal", std=std) for n, std in stds.items()}
         schemes = tuple(by_fan_in[n] for n in sizes[:-1])
-    layout = Layout((2,), (3,)) if conv else Layout((0,), (1,))
     for resolved, pair in set(zip(schemes, pairwise(sizes), strict=True)):
-        resolved.rule.law(fans_of(conv, pair)).check(Tensor(weight_shape(conv, pair), dtype, 0, "", layout))
+        shape = weight_shape(conv, pair)
+        law, layout = law_and_layout(resolved, shape)
+        law.check(Tensor(shape, dtype, 0, "", layout))
     return schemes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -37,6 +37,9 @@ class Layout:
     outputs: tuple[int, ...]
     batch: tuple[int, ...] = ()
     written: object = field(default="", compare=False, repr=False)
+    # Of a weight that is taken for matrices side by side; else the wiring has them.
+    groups: int = 1
+    transposed: bool = False
 
     def space(self, shape: Shape) -> tuple[int, ...]:
         """Return the spatial axes."""
@@ -120,6 +123,17 @@ class Wiring(NamedTuple):
                 f"argument 'groups' must be 1 {whole} where the input axis counts all groups, got {shown(self.groups)}"
             )
         return layout
+
+    def matrices(self, shape: Shape) -> Layout:
+        """Return the layout for a scheme of whole matrices: one a group, and one an index of the batch axes."""
+        if len(shape) < 2 and not isinstance(self.layout, Layout):
+            raise ValueError(
+                f"argument 'shape' must have at least 2 dimensions for a scheme of whole matrices, got {shown(shape)}"
+            )
+        layout = self.resolve(shape)
+        self._check_groups(layout, shape)
+        self._steps(layout, shape)
+        return replace(layout, groups=self.groups, transposed=self.transposed)
 
     def _check_groups(self, layout: Layout, shape: Shape) -> None:
         if self.groups == 1:

@@ -293,8 +293,7 @@ def _resolve_law(
 def _cached_law(
     scheme: Scheme, shape: Shape, wiring: Wiring, fan_in: float | None, fan_out: float | None
 ) -> tuple[Law, Layout | None]:
-    layout = wiring.neurons(shape) if scheme.rule.needs_layout else None
-    return scheme.rule.law(wiring.fans(shape, scheme.rule.needs, fan_in, fan_out)), layout
+    return scheme.rule.resolve(wiring, shape, fan_in, fan_out)
 
 
 def fill_target(out: object, shape: Shape, kind: str) -> NDArray[Any]:

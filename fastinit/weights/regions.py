@@ -146,12 +146,13 @@ def flat_view(out: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...], int] | 
     return flat, strides, -low
 
 
-def parts(region: Region, most: int) -> Iterator[Region]:
-    """Cut a region into parts of at most about `most` elements, along its longest axes."""
-    if math.prod(length for _, length in region) <= most:
+def parts(region: Region, most: int, axes: Sequence[int] | None = None) -> Iterator[Region]:
+    """Cut a region into parts of at most about `most` elements, along its longest axes, or the longest of `axes`."""
+    cuttable = [a for a in (range(len(region)) if axes is None else axes) if region[a][1] > 1]
+    if math.prod(length for _, length in region) <= most or not cuttable:
         yield region
         return
-    axis = max(range(len(region)), key=lambda a: region[a][1])
+    axis = max(cuttable, key=lambda a: region[a][1])
     start, length = region[axis]
     for cut in ((start, length // 2), (start + length // 2, length - length // 2)):
-        yield from parts((*region[:axis], cut, *region[axis + 1 :]), most)
+        yield from parts((*region[:axis], cut, *region[axis + 1 :]), most, axes)

@@ -1,16 +1,19 @@
-"""What turns fans into a law: one variance-scaling engine, laws that no fans change, laws of whole neurons."""
+"""What turns fans into a law: one variance-scaling engine, laws that no fans change, of whole neurons and matrices."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
-from ..words import check_choice, check_finite
-from .fans import Fans
+from ..words import check_choice, check_finite, check_integer
+from .fans import Fans, Layout, Wiring
 from .gaussian import truncated_std
 from .laws import Law, Normal, Uniform
+from .matrices import Matrix
+from .regions import Shape
 from .truncated import TruncatedNormal
 
 # The fans whose mean is n.
@@ -18,21 +21,30 @@ MODES = {"fan_in": ("fan_in",), "fan_out": ("fan_out",), "fan_avg": ("fan_in", "
 DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 
 
-class Rule(Protocol):
+class Rule(ABC):
     """How a scheme gets from fans to a law."""
 
-    needs_layout: bool
+    needs_layout = False
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The fans that `law` reads."""
+        return ()
 
+    @abstractmethod
     def law(self, fans: Fans) -> Law:
         """Return the law for a weight with these fans; those not needed may be NaN."""
 
+    def resolve(
+        self, wiring: Wiring, shape: Shape, fan_in: int | float | None = None, fan_out: int | float | None = None
+    ) -> tuple[Law, Layout | None]:
+        """Return the law of a weight, given fans before its own, and its axes by role if the law looks at them."""
+        layout = wiring.neurons(shape) if self.needs_layout else None
+        return self.law(wiring.fans(shape, self.needs, fan_in, fan_out)), layout
+
 
 @dataclass(frozen=True)
-class VarianceScaling:
+class VarianceScaling(Rule):
     """The engine: variance = gain² · scale / n, n = fan_in, fan_out or their mean."""
 
     scale: float
@@ -72,7 +84,7 @@ class VarianceScaling:
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Rule):
     """A law that does not look at the fans."""
 
     fixed: Law
@@ -85,7 +97,7 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class PerNeuron:
+class PerNeuron(Rule):
     """A law that needs to know which weights come into one neuron: `kind` of its own numbers and the fan_in."""
 
     kind: Callable[..., Law]
@@ -96,3 +108,27 @@ class PerNeuron:
     def law(self, fans: Fans) -> Law:
         """Return the law for neurons with these fans."""
         return self.kind(*self.numbers, fans.fan_in)
+
+
+@dataclass(frozen=True)
+class PerMatrix(Rule):
+    """A law of the matrices that a weight is made of: `kind` of its own numbers and a matrix's sizes.
+
+    Those follow from the layout: fans that are given change nothing.
+    """
+
+    kind: Callable[..., Law]
+    numbers: tuple[Any, ...] = ()
+    needs_layout = True
+
+    def law(self, fans: Fans) -> Law:
+        """Return the law for a dense layer with these fans."""
+        fan_in, fan_out = (check_integer(fan, getattr(fans, fan), minimum=0) for fan in Fans._fields)
+        return self.kind(*self.numbers, Matrix(fan_in, fan_out))
+
+    def resolve(
+        self, wiring: Wiring, shape: Shape, fan_in: int | float | None = None, fan_out: int | float | None = None
+    ) -> tuple[Law, Layout | None]:
+        """Return the law for the weight's matrices, and where they lie."""
+        layout = wiring.matrices(shape)
+        return self.kind(*self.numbers, Matrix.of(shape, layout)), layout
