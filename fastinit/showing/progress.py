@@ -39,8 +39,11 @@ class Bar:
 
 
 @contextmanager
-def bar(words: str, total: int, *, always: bool = False) -> Iterator[Bar]:
-    """Show a bar until the work is done; only where somebody looks, unless `always`, which leaves it standing."""
+def bar(words: str, total: int, *, always: bool = False, of_bytes: bool = False) -> Iterator[Bar]:
+    """Show a bar until the work is done; only where somebody looks, unless `always`, which leaves it standing.
+
+    With `of_bytes` the steps are bytes, and their rate stands beside them.
+    """
     if _displays:
         line = Bar(_displays[-1], words, total)
         try:
@@ -50,9 +53,20 @@ def bar(words: str, total: int, *, always: bool = False) -> Iterator[Bar]:
         return
     with needs("rich", extra="cli"):
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
     console = Console(stderr=True)
-    columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    counts: Any = (MofNCompleteColumn(),)
+    if of_bytes:
+        counts = DownloadColumn(), TransferSpeedColumn()
+    columns = TextColumn("{task.description:<24}"), BarColumn(), *counts, TimeRemainingColumn()
     hidden = not (console.is_terminal or always)
     with Progress(*columns, console=console, transient=not always, disable=hidden) as display:
         _displays.append(display)
