@@ -138,8 +138,7 @@ def write(
     found = plan.resolve(described, dtype=kind)
     found.check(origin)
     sources = stored(found, tied)
-    notes = {k: entry for k, entry in described.items() if k not in sources or "role" in entry}
-    files, index = plan_files(name, sources, most, _metadata(plan, origin, kind), notes)
+    files, index = plan_files(name, sources, most, _metadata(plan, origin, kind), described)
     mine = share(files, which)
     folder = None if name.endswith(SUFFIX) else name
     missing = check_place(mine, files, index if which[0] == 0 else None, folder, replace)
@@ -149,9 +148,7 @@ def write(
     with _telling("writing", total, progress) as advance:
         for file in missing:
             with reserved(file.path, file.size) as target:
-                target.write(file.first)
-                target.flush()
-                write_tensors(target, file.header, file.sources, origin, advance)
+                write_tensors(target, file.first, file.header, file.sources, origin, advance)
     paths = [file.path for file in mine]
     if index is not None and folder is not None and which[0] == 0:
         paths.append(write_index(folder, index))

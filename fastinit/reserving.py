@@ -7,7 +7,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from io import FileIO
 
 from .files import path_name
 
@@ -16,14 +16,14 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-_EXACT = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 # The answers of a file system that has no locks, and of one that cannot take room beforehand.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _NO_ROOM_KEPT = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 
 
 @contextmanager
-def reserved(path: str | os.PathLike[str], size: int) -> Iterator[BinaryIO]:
+def reserved(path: str | os.PathLike[str], size: int) -> Iterator[FileIO]:
     """Open a new file of a known size, whose bytes may be written in any order; it appears when the block succeeds.
 
     The disk's room is taken before the block begins, so that a full one is an error then and there. The bytes lie in
@@ -59,17 +59,14 @@ def reserved(path: str | os.PathLike[str], size: int) -> Iterator[BinaryIO]:
     try:
         if os.path.exists(target) and not os.path.isfile(target):
             raise IsADirectoryError(errno.EISDIR, "Not a regular file", name)
-        with _hidden(target) as (handle, temporary):
-            try:
-                with open(handle, "r+b", closefd=False) as file:
-                    _allocate(handle, size)
-                    yield file
-                    file.flush()
-                os.fsync(handle)
-                os.replace(temporary, target)
-                _sync_folder(os.path.dirname(target))
-            finally:
-                _remove(handle, temporary)
+        with _hidden(target) as file:
+            _allocate(file.fileno(), size)
+            yield file
+            os.fsync(file.fileno())
+            if fcntl is None:  # Windows renames no open file, and has no lock to keep
+                file.close()
+            os.replace(file.name, target)
+            _sync_folder(os.path.dirname(target))
     except OSError as error:
         if error.errno is None or (error.filename is not None and ".fastinit-" not in str(error.filename)):
             raise
@@ -77,23 +74,61 @@ def reserved(path: str | os.PathLike[str], size: int) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _hidden(target: str) -> Iterator[tuple[int, str]]:
+def _hidden(target: str) -> Iterator[FileIO]:
     """Open and lock the hidden file of `target`; it is removed before the lock is given back."""
     digest = hashlib.blake2b(os.fsencode(os.path.basename(target)), digest_size=8).hexdigest()
     if fcntl is None:
         digest = secrets.token_hex(8)  # without locks each has one of his own
     temporary = os.path.join(os.path.dirname(target), f".fastinit-{digest}.tmp")
-    while True:
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | _EXACT, 0o666)
+    own = _Own(temporary)
+    # Ctrl-C may come at any step, the first of the clean-up among them: what it keeps one from doing, the other does.
+    try:
         try:
-            if _is_ours(handle, temporary):
-                try:
-                    yield handle, temporary
-                finally:
-                    _remove(handle, temporary)
-                return
+            yield own.opened()
+            own.finished = True
         finally:
-            os.close(handle)
+            own.put_in_order()
+    finally:
+        own.put_in_order()
+
+
+class _Own:
+    """A hidden file while it is written."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._file: FileIO | None = None
+        self.finished = False
+
+    def opened(self) -> FileIO:
+        """Return it, locked."""
+        while True:
+            self._file = open(self._name, "r+b", buffering=0, opener=_new)  # noqa: SIM115
+            if _is_ours(self._file.fileno(), self._name):
+                return self._file
+            self._file.close()
+
+    def put_in_order(self) -> None:
+        """Close it, and remove it unless it has its name, or somebody else has taken it over meanwhile."""
+        if self._file is not None:
+            self._file.close()
+        if self.finished:
+            return
+        if fcntl is None:
+            with suppress(OSError):
+                os.unlink(self._name)
+        else:
+            with suppress(OSError), open(self._name, "r+b", buffering=0, opener=_old) as file:
+                if _is_ours(file.fileno(), self._name):
+                    os.unlink(self._name)
+
+
+def _new(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_CREAT | _NO_LINKS, 0o666)
+
+
+def _old(name: str, flags: int) -> int:
+    return os.open(name, flags | _NO_LINKS)
 
 
 def _is_ours(handle: int, temporary: str) -> bool:
@@ -120,13 +155,6 @@ def _is_named(own: os.stat_result, temporary: str) -> bool:
     except FileNotFoundError:
         return False
     return os.path.samestat(there, own)
-
-
-def _remove(handle: int, temporary: str) -> None:
-    """Remove a hidden file that is ours; once it has the target's name, the hidden one may be another's."""
-    with suppress(OSError):
-        if _is_named(os.fstat(handle), temporary):
-            os.unlink(temporary)
 
 
 def _allocate(handle: int, size: int) -> None:

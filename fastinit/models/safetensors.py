@@ -10,7 +10,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from ..files import path_name
@@ -200,8 +200,3 @@ class _Reader:
 
 def _counts(values: Any) -> bool:
     return isinstance(values, list) and all(type(n) is int and n >= 0 for n in values)
-
-
-def read_metadata(headers: Iterable[Header], key: str) -> set[str]:
-    """Return what several files say under a key of their metadata."""
-    return {header.metadata[key] for header in headers if key in header.metadata}

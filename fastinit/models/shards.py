@@ -149,7 +149,7 @@ def plan_files(
     sources: Mapping[str, Assignment],
     most: int | None,
     metadata: Mapping[str, str],
-    notes: Mapping[str, Any],
+    parameters: Mapping[str, Any],
 ) -> tuple[list[File], str | None]:
     """Return the files of a checkpoint, and the index's text if it has one.
 
@@ -159,8 +159,9 @@ def plan_files(
         Of a file that ends with .safetensors, or a folder.
     metadata
         Of every file.
-    notes
-        Name -> what is to be said of a tensor in the metadata of its file; of names that are not stored, in every one.
+    parameters
+        Name -> shape and role of all parameters. The index has them; of a tensor that has a role its file says it, and
+        of parameters that are not stored every file.
     """
     name = path_name(path)
     single = name.endswith(SUFFIX)
@@ -169,21 +170,22 @@ def plan_files(
     shards = split(sources, most)
     files = []
     for place, shard in enumerate(shards, 1):
-        said = {k: v for k, v in notes.items() if k in shard or k not in sources}
+        said = {k: v for k, v in parameters.items() if k not in sources or (k in shard and "role" in v)}
         own = {**metadata, **({PARAMETERS: json.dumps(said, ensure_ascii=False)} if said else {})}
         first, header = make_header({k: (a.dtype, a.shape) for k, a in shard.items()}, own)
         file = f"model-{place:05d}-of-{len(shards):05d}{SUFFIX}" if len(shards) > 1 else f"model{SUFFIX}"
         files.append(File(name if single else os.path.join(name, file), first, header, shard))
-    return files, _index(files) if len(files) > 1 else None
+    return files, _index(files, parameters) if len(files) > 1 else None
 
 
 PARAMETERS = "fastinit_parameters"
 
 
-def _index(files: list[File]) -> str:
+def _index(files: list[File], parameters: Mapping[str, Any]) -> str:
     total = sum(s.end - s.begin for file in files for s in file.header.tensors.values())
     places = {name: os.path.basename(file.path) for file in files for name in file.sources}
-    return json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=2, sort_keys=True) + "\n"
+    metadata = {"total_size": total, PARAMETERS: json.dumps(parameters, ensure_ascii=False)}
+    return json.dumps({"metadata": metadata, "weight_map": places}, indent=2, sort_keys=True) + "\n"
 
 
 def check_hosts(hosts: object) -> tuple[int, int]:

@@ -6,12 +6,14 @@ that fails is an error then, and not a signal.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from io import FileIO
+from typing import NamedTuple
 
 import numpy as np
 from fastinit_kernels.machine.forks import whole
@@ -188,10 +190,11 @@ def drawn(block: Block, buffer: NDArray[np.uint8], seed: int) -> NDArray[np.uint
 
 
 def write_tensors(
-    file: BinaryIO, header: Header, sources: Mapping[str, Assignment], seed: int, advance: Advance
+    file: FileIO, first: bytes, header: Header, sources: Mapping[str, Assignment], seed: int, advance: Advance
 ) -> None:
-    """Draw all tensors of a file into it."""
+    """Write a file's first bytes, and draw all its tensors into it."""
     place = _Place(file)
+    place.write(memoryview(first), 0)
 
     def work(block: Block, buffer: NDArray[np.uint8]) -> None:
         place.write(drawn(block, buffer, seed).data, block.position)
@@ -222,7 +225,7 @@ def compare_tensors(
 class _Place:
     """Positions of a file that several threads read and write."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: FileIO) -> None:
         self._file, self._handle, self._lock = file, file.fileno(), threading.Lock()
 
     def write(self, memory: memoryview, position: int) -> None:
@@ -234,7 +237,7 @@ class _Place:
         while memory:
             count = self._read(memory, position)
             if not count:
-                raise OSError(5, "The file has become shorter", self._file.name)
+                raise OSError(errno.EIO, "The file has become shorter", self._file.name)
             memory, position = memory[count:], position + count
 
     def _write(self, memory: memoryview, position: int) -> int:
@@ -242,11 +245,11 @@ class _Place:
             return os.pwrite(self._handle, memory, position)
         with self._lock:  # Windows
             self._file.seek(position)
-            return int(self._file.write(memory))
+            return int(self._file.write(memory) or 0)
 
     def _read(self, memory: memoryview, position: int) -> int:
         if hasattr(os, "preadv"):
             return os.preadv(self._handle, [memory], position)
         with self._lock:
             self._file.seek(position)
-            return int(self._file.readinto(memory))
+            return int(self._file.readinto(memory) or 0)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +12,9 @@ from ..weights.streams import CONTRACT, check_seed
 from ..words import printable, shown
 from .pieces import Assignment
 from .plan import Assignments, Plan
-from .safetensors import Header, Stored, read_header, read_metadata
-from .shards import PARAMETERS
-from .sources import checkpoint_files, in_order, shapes_of
+from .safetensors import Stored
+from .sources import shapes_of
+from .stored import Checkpoint
 from .streaming import Advance, compare_tensors
 
 SEED, PLAN, DTYPE, VERSION = "fastinit_seed", "fastinit_plan", "fastinit_dtype", "fastinit_contract"
@@ -72,55 +70,6 @@ class Verification:
             for word, count, listed in self._lines()
         )
         return f"<table><caption>seed {self.seed}</caption><tbody>{rows}</tbody></table>"
-
-
-class Checkpoint:
-    """A checkpoint's files: the headers of those that are there, and what they say of how they were made."""
-
-    def __init__(self, path: str) -> None:
-        files, places = checkpoint_files(path)
-        self.headers: dict[str, Header] = {}
-        absent = None
-        for file in files:
-            try:
-                self.headers[file] = read_header(file)
-            except FileNotFoundError as error:
-                absent = error
-        if absent is not None and not self.headers:
-            raise absent
-        self.tensors: dict[str, Stored] = {}
-        for file, header in self.headers.items():
-            for name, stored in in_order(header):
-                if name in self.tensors:
-                    raise ValueError(f"file {shown(file)} must not hold a tensor of another file, got {shown(name)}")
-                self.tensors[name] = stored
-        self.missing = [name for name in places if name not in self.tensors]
-
-    def said(self, key: str) -> str | None:
-        """Return what all files say under a key of their metadata, None if none does."""
-        words = read_metadata(self.headers.values(), key)
-        if len(words) > 1:
-            raise ValueError(f"argument 'path' must be that of one checkpoint, got files that differ in {key}")
-        return next(iter(words), None)
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the shapes of all tensors, and of parameters of which the files say that they are not stored."""
-        found: dict[str, Any] = {name: {"shape": stored.shape} for name, stored in self.tensors.items()}
-        for words in read_metadata(self.headers.values(), PARAMETERS):
-            for name, entry in _object(words).items():
-                if name not in found:
-                    found[name] = entry
-                elif isinstance(entry, dict):
-                    found[name] = {**entry, **found[name]}
-        return found
-
-
-def _object(text: str) -> dict[str, Any]:
-    with suppress(ValueError, RecursionError):
-        record = json.loads(text)
-        if isinstance(record, dict):
-            return record
-    raise ValueError(f"argument 'path' must be a checkpoint whose {PARAMETERS} are a JSON object, got {shown(text)}")
 
 
 def origin(found: Checkpoint, plan: Any, seed: Any) -> tuple[Plan, int]:
