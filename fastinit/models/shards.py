@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..files import path_name, replacing
+from ..files import path_name
+from ..reserving import reserved
 from ..words import check_integer, entries, number, plain_string, shown
 from .pieces import Assignment
 from .plan import Assignments
@@ -266,6 +267,8 @@ def write_index(folder: str, text: str) -> str:
     """Write the index, unless it is there, and return its path."""
     path = os.path.join(folder, INDEX)
     if not _says(path, text):
-        with replacing(path) as file:
-            file.write(text.encode())
+        content = memoryview(text.encode())
+        with reserved(path, len(content)) as file:
+            while content:
+                content = content[file.write(content) :]
     return path
