@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 
 import pytest
 from optional import library
@@ -9,7 +10,7 @@ from optional import library
 import fastinit as fi
 from fastinit import checkpoint
 from fastinit.models import streaming
-from fastinit.models.safetensors import read_header
+from fastinit.models.safetensors import make_header, read_header
 
 RULES = [
     ("embed", {"scheme": "normal", "std": 0.02, "set": {"[0]": 0}}),
@@ -80,6 +81,16 @@ def test_tensors_are_those_of_the_plan_whatever_the_blocks(tmp_path, monkeypatch
     assert checkpoint.verify(tmp_path / "a.safetensors").ok
 
 
+def test_what_only_the_whole_determines_is_not_cut(tmp_path):
+    found = PLAN.resolve(SHAPES)
+    header = make_header({name: ("float32", found[name].shape) for name in ("sparse", "scale")}, {})[1]
+    blocks = [*streaming.blocks_of(header, {name: found[name] for name in ("sparse", "scale")}, 64)]
+    assert [(b.tensor, b.region) for b in blocks] == [
+        ("scale", ()),
+        *(("sparse", ((i, 1), (0, 20), (0, 7))) for i in range(3)),  # a stack of matrices
+    ]
+
+
 def test_a_tensor_is_what_init_gives_under_its_name(tmp_path):
     plan = fi.Plan([("**", {"scheme": "he_uniform", "layout": "oi"})])
     checkpoint.write(tmp_path, {"a.weight": (7, 30), "b.weight": (30, 7)}, plan, seed=5)
@@ -107,7 +118,7 @@ def test_the_library_opens_them(tmp_path):
     assert fi.Plan.from_json(metadata["fastinit_plan"]) == PLAN
 
 
-@pytest.mark.parametrize("size", [1, 700, 1281, 2000, 5000, 10**9])
+@pytest.mark.parametrize("size", [1, 700, 1281, 1440, 2000, 5000, 10**9])
 def test_files_are_laid_out_as_by_hugging_face(tmp_path, size):
     split = library("huggingface_hub").split_torch_state_dict_into_shards
     torch = library("torch")
@@ -284,6 +295,27 @@ def test_an_error_in_a_thread_is_raised(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/model.safetensors'"):
         checkpoint.write(tmp_path, SHAPES, PLAN, seed=0)
+    assert not os.listdir(tmp_path)
+
+
+def test_threads_end_before_an_interruption_goes_on(tmp_path, monkeypatch):
+    """Another Ctrl-C comes while they are waited for."""
+    monkeypatch.setattr(streaming, "_threading", lambda: (3, 64))
+    join, waits = threading.Thread.join, []
+
+    def interrupted(thread, *words):
+        waits.append(thread)
+        if len(waits) < 4:
+            raise KeyboardInterrupt
+        join(thread, *words)
+
+    def fail(done, total):
+        raise KeyError
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write(tmp_path, {"a": 100_000}, fi.Plan([("a", "zeros")]), seed=0, progress=fail)
+    assert threading.active_count() == 1
     assert not os.listdir(tmp_path)
 
 

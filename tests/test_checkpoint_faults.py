@@ -63,6 +63,7 @@ def test_fifty_kills_and_the_same_bytes(python, tmp_path):
 INTERRUPTED = """
 import os, signal, sys, threading, time
 import fastinit as fi
+from fastinit.models import streaming
 
 plan = fi.Plan([("**", {"scheme": "normal", "std": 0.02})])
 fi.checkpoint.write(sys.argv[1] + "/warm", {"w": (1000, 1000)}, plan, seed=0)
@@ -71,11 +72,13 @@ def told(done, total):
         sent.append(done)
         for _ in range(int(sys.argv[2])):
             os.kill(os.getpid(), signal.SIGINT)
-sent = []
+sent, drawn, draw = [], [], streaming.drawn
+streaming.drawn = lambda *of: (drawn.append(of[0].bytes), draw(*of))[1]
 try:
     fi.checkpoint.write(sys.argv[1] + "/a", {str(i): (2000, 1000) for i in range(10)}, plan, seed=0, progress=told)
 except KeyboardInterrupt:
     assert threading.active_count() == 1
+    assert sum(drawn) < 60e6  # of 80: the rest was left
     print(os.listdir(sys.argv[1] + "/a"))
 """
 

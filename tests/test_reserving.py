@@ -207,8 +207,9 @@ def test_what_cannot_be_a_file_is_refused_by_name(tmp_path, path, kind):
     assert not os.listdir(tmp_path)
 
 
-def test_an_interruption_at_any_line_leaves_nothing(tmp_path):
-    """Ctrl-C at any step, from the first to the last."""
+@pytest.mark.parametrize("fails", ["", "raise ValueError"])
+def test_an_interruption_at_any_line_leaves_nothing(tmp_path, fails):
+    """Ctrl-C at any step, from the first to the last, of a block that ends or fails."""
     code = """
 import os, sys
 from fastinit.reserving import reserved
@@ -225,7 +226,8 @@ for number in range(1, 400):
     try:
         with reserved(sys.argv[1], 100) as file:
             file.write(bytes(100))
-    except KeyboardInterrupt:
+            exec(sys.argv[2])
+    except (KeyboardInterrupt, ValueError):
         pass
     finally:
         sys.settrace(None)
@@ -238,6 +240,6 @@ for number in range(1, 400):
         print("whole", number)
         break
 """
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a", fails], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("whole")
