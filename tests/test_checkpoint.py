@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 
 import pytest
 from optional import library
@@ -301,7 +302,8 @@ def test_an_error_in_a_thread_is_raised(tmp_path, monkeypatch):
 def test_threads_end_before_an_interruption_goes_on(tmp_path, monkeypatch):
     """Another Ctrl-C comes while they are waited for."""
     monkeypatch.setattr(streaming, "_threading", lambda: (3, 64))
-    join, waits = threading.Thread.join, []
+    join, waits, draw = threading.Thread.join, [], streaming.drawn
+    monkeypatch.setattr(streaming, "drawn", lambda *of: (time.sleep(0.1), draw(*of))[1])
 
     def interrupted(thread, *words):
         waits.append(thread)
