@@ -141,7 +141,16 @@ def test_files_are_laid_out_as_by_hugging_face(tmp_path, size):
 
 @pytest.mark.parametrize(
     ("words", "size"),
-    [("5GB", 5 * 10**9), ("5gb", 5 * 10**9), ("2GiB", 2 << 30), ("1.5 kB", 1500), ("1TiB", 1 << 40), (7, 7)],
+    [
+        ("5GB", 5 * 10**9),
+        ("5gb", 5 * 10**9),
+        ("2GiB", 2 << 30),
+        ("1.5 kB", 1500),
+        ("1TiB", 1 << 40),
+        (7, 7),
+        ("7", 7),
+        ("8 b", 8),
+    ],
 )
 def test_sizes_in_words(words, size):
     from fastinit.models.shards import most_bytes
@@ -149,7 +158,9 @@ def test_sizes_in_words(words, size):
     assert most_bytes(words) == size
 
 
-@pytest.mark.parametrize("words", ["5", "GB", "-1GB", "0GB", "1e3GB", "5 giga", "", "9" * 5000 + "GB", 0, -1, 2.5, [1]])
+@pytest.mark.parametrize(
+    "words", ["5x", "GB", "-1GB", "0GB", "1e3GB", "5 giga", "", "9" * 5000 + "GB", 0, -1, 2.5, [1]]
+)
 def test_what_is_no_size_is_refused(tmp_path, words):
     with pytest.raises((ValueError, TypeError), match="argument 'max_shard_size' must be"):
         checkpoint.write(tmp_path, SHAPES, PLAN, seed=0, max_shard_size=words)

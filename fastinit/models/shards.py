@@ -21,7 +21,7 @@ INDEX = "model.safetensors.index.json"
 SUFFIX = ".safetensors"
 # Names under which a loader would take a file for a part of a checkpoint.
 _OURS = re.compile(r"model(-\d{5,}-of-\d{5,})?\.safetensors(\.index\.json)?")
-_WORDS = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([KMGT])(I?)B\s*", re.IGNORECASE)
+_WORDS = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*(?:([KMGT])(I?))?B?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def most_bytes(value: object) -> int | None:
     found = _WORDS.fullmatch(text)
     if found is None or not float(found[1]):
         raise ValueError(f"argument 'max_shard_size' must be a number of bytes, or as \"5GB\", got {shown(value)}")
-    power = "KMGT".index(found[2].upper()) + 1
+    power = " KMGT".index((found[2] or " ").upper())
     unit: int = (1024 if found[3] else 1000) ** power
     return math.ceil(float(found[1]) * unit)
 
