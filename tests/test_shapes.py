@@ -123,7 +123,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert python(code, path).startswith("this needs transformers and torch; install ")
+    assert python(code, path).endswith("""install it with: pip install "fastinit-kernels[huggingface]"\n""")
 
 
 REFUSED = {

@@ -78,7 +78,7 @@ def _of_record(name: str) -> Shapes:
 
 def _of_config(load: Callable[[Any], Any]) -> Shapes:
     """Return the shapes of a model of transformers, made on the meta device: nothing is allocated or fetched."""
-    with needs("transformers and torch", extra="torch"):
+    with needs("transformers and torch", extra="huggingface"):
         import torch
         import transformers
     try:
