@@ -46,13 +46,15 @@ def reserved(path: str | os.PathLike[str], size: int) -> Iterator[FileIO]:
 
     Examples
     --------
-    >>> import os, tempfile
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with reserved(f"{folder}/a", 8) as file:
+    ...     path = Path(folder) / "a"
+    ...     with reserved(path, 8) as file:
     ...         _ = file.seek(4), file.write(b"last"), file.seek(0), file.write(b"1st,")
-    ...         before = os.path.exists(f"{folder}/a")
-    ...     before, open(f"{folder}/a", "rb").read(), os.listdir(folder)
-    (False, b'1st,last', ['a'])
+    ...         before = path.exists()
+    ...     before, path.read_bytes()
+    (False, b'1st,last')
     """
     name = path_name(path)
     target = os.path.realpath(name)
