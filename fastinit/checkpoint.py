@@ -279,6 +279,7 @@ def _telling(words: str, total: int, progress: Progress) -> Iterator[Advance]:
             done += count
             progress(done, total)
 
+        advance(0)
         yield advance
     elif progress:
         with whole:

@@ -283,7 +283,7 @@ def test_whatever_cannot_be_is_refused_before_anything_is_written(tmp_path):
 def test_progress_is_told_in_bytes(tmp_path, capsys):
     told = []
     done = checkpoint.write(tmp_path, SHAPES, PLAN, seed=0, max_shard_size=2000, progress=lambda *x: told.append(x))
-    assert told[-1] == (done.bytes, done.bytes)
+    assert (told[0], told[-1]) == ((0, done.bytes), (done.bytes, done.bytes))
     assert [n for n, _ in told] == sorted({n for n, _ in told})
     told.clear()
     checkpoint.verify(tmp_path, progress=lambda *x: told.append(x))
@@ -295,7 +295,8 @@ def test_progress_is_told_in_bytes(tmp_path, capsys):
 
 def test_an_error_of_the_callers_leaves_no_half_file(tmp_path):
     def fail(done, total):
-        raise KeyError(done)
+        if done:
+            raise KeyError(done)
 
     with pytest.raises(KeyError):
         checkpoint.write(tmp_path, SHAPES, PLAN, seed=0, progress=fail)
@@ -323,7 +324,8 @@ def test_threads_end_before_an_interruption_goes_on(tmp_path, monkeypatch):
         join(thread, *words)
 
     def fail(done, total):
-        raise KeyError
+        if done:
+            raise KeyError
 
     monkeypatch.setattr(threading.Thread, "join", interrupted)
     with pytest.raises(KeyboardInterrupt):

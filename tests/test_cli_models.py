@@ -109,7 +109,7 @@ def test_bars_of_bytes_are_shown_to_people(folder, monkeypatch, capsys):
     from fastinit.showing import progress
 
     real = progress.bar
-    monkeypatch.setattr("fastinit.showing.model_commands.bar", lambda *a, **k: real(*a, **k, always=True))
+    monkeypatch.setattr("fastinit.showing.progress.bar", lambda *a, **k: real(*a, **k, always=True))
     assert run("checkpoint", "shapes.json", "-o", "model", "--plan", "plan.toml") == 0
     assert run("verify", "model") == 0
     shown = capsys.readouterr().err

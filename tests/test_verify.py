@@ -129,7 +129,7 @@ def test_a_checkpoint_of_somebody_elses_is_verified_by_a_plan_and_a_seed(tmp_pat
         checkpoint.verify(tmp_path, plan)
     with pytest.raises(TypeError, match="argument 'plan' must be a Plan"):
         checkpoint.verify(tmp_path, "plan", seed=3)
-    with pytest.raises(ValueError, match="exactly one rule for each parameter: none for"):
+    with pytest.raises(ValueError, match="exactly one rule for each parameter"):
         checkpoint.verify(tmp_path, fi.Plan([("a", "zeros")]), seed=3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -251,7 +252,7 @@ def _refuse_unless(allowed: bool, path: str) -> None:
 
 
 def _refuse(path: str, rule: str) -> None:
-    raise FileExistsError(17, f"Part of another checkpoint, or something else ({rule})", path)
+    raise FileExistsError(errno.EEXIST, f"Part of another checkpoint, or something else ({rule})", path)
 
 
 def _says(path: str, text: str) -> bool:

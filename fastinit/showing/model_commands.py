@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from ..words import printable
-from .options import Seed, Variables, read_parameters, read_sizes
-from .progress import bar
+from .options import Seed, Variables, read_plan, read_sizes
+from .progress import BytesBar
 
 Source = Annotated[
     str,
@@ -47,8 +47,8 @@ def checkpoint(
     from ..models.sources import copy_config
 
     single = output.suffix == ".safetensors"
-    shapes, rules = module.shapes(source), _plan(plan, param)
-    with _Bytes("writing") as progress:
+    shapes, rules = module.shapes(source), read_plan(plan, param)
+    with BytesBar("writing") as progress:
         written = module.write(
             output, shapes, rules, seed=seed, dtype=dtype, store_tied=store_tied, overwrite=overwrite,
             max_shard_size=max_shard_size if max_shard_size or single else _SHARD,
@@ -66,7 +66,7 @@ def explain(source: Source, plan: PlanName, dtype: DType = "float32", param: Var
     """
     from .. import checkpoint as module
 
-    print(_plan(plan, param).explain(module.shapes(source), dtype=dtype))
+    print(read_plan(plan, param).explain(module.shapes(source), dtype=dtype))
 
 
 def verify(
@@ -85,41 +85,13 @@ def verify(
 
     if param and plan is None:
         raise ValueError("argument '--param' must come with a --plan, got none")
-    rules = None if plan is None else _plan(plan, param)
-    with _Bytes("verifying") as progress:
+    rules = None if plan is None else read_plan(plan, param)
+    with BytesBar("verifying") as progress:
         found = module.verify(path, rules, seed=seed, shapes=shapes, dtype=dtype, progress=progress)
     print(found)
     if not found.ok:
         raise typer.Exit(1)
 
 
-def _plan(name: str, pairs: list[str] | None) -> Any:
-    """Return the plan of a file or a preset, with variables of one's own."""
-    from .. import Plan
-
-    variables = read_parameters(pairs)
-    return Plan(Plan.load(name), variables=variables) if variables else Plan.load(name)
-
-
 def _pair(text: str) -> Any:
     return read_sizes("--hosts", text) if text else None
-
-
-class _Bytes:
-    """A bar that begins with the first bytes that are done, when it is known how many there are."""
-
-    def __init__(self, words: str) -> None:
-        self._words, self._context, self._bar = words, None, None  # type: tuple[str, Any, Any]
-
-    def __enter__(self) -> "_Bytes":
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._context is None:
-            self._context = bar(self._words, total, of_bytes=True)
-            self._bar = self._context.__enter__()
-        self._bar.reach(done)
-
-    def __exit__(self, *error: Any) -> None:
-        if self._context is not None:
-            self._context.__exit__(*error)

@@ -47,3 +47,11 @@ def read_value(text: str) -> Any:
         except ValueError:
             pass
     return text
+
+
+def read_plan(name: str, pairs: list[str] | None) -> Any:
+    """Return the plan of a file or a preset, with variables of one's own."""
+    from .. import Plan
+
+    variables = read_parameters(pairs)
+    return Plan(Plan.load(name), variables=variables) if variables else Plan.load(name)

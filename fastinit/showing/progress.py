@@ -76,6 +76,26 @@ def bar(words: str, total: int, *, always: bool = False, of_bytes: bool = False)
             _displays.remove(display)
 
 
+class BytesBar:
+    """A bar that begins when it is first told how many bytes there are."""
+
+    def __init__(self, words: str) -> None:
+        self._words, self._context, self._bar = words, None, None  # type: tuple[str, Any, Any]
+
+    def __enter__(self) -> BytesBar:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._context is None:
+            self._context = bar(self._words, total, of_bytes=True)
+            self._bar = self._context.__enter__()
+        self._bar.reach(done)
+
+    def __exit__(self, *error: Any) -> None:
+        if self._context is not None:
+            self._context.__exit__(*error)
+
+
 @contextmanager
 def compiling() -> Iterator[None]:
     """Show a bar while kernels are compiled, in place of the line that says so; none where nobody looks."""
