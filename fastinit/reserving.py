@@ -59,8 +59,10 @@ def reserved(path: str | os.PathLike[str], size: int) -> Iterator[FileIO]:
     name = path_name(path)
     target = os.path.realpath(name)
     try:
-        if os.path.exists(target) and not os.path.isfile(target):
-            raise IsADirectoryError(errno.EISDIR, "Not a regular file", name)
+        if os.path.exists(target):
+            if not os.path.isfile(target):
+                raise IsADirectoryError(errno.EISDIR, "Not a regular file", name)
+            open(target, "r+b").close()  # raises what open(path, "wb") would
         with _hidden(target) as file:
             _allocate(file.fileno(), size)
             yield file

@@ -194,6 +194,28 @@ def test_a_link_stays_one_and_modes_are_those_of_any_file(tmp_path):
     assert (tmp_path / "folder" / "b").stat().st_mode == (tmp_path / "c").stat().st_mode
 
 
+@posix
+def test_a_file_without_the_right_to_write_is_refused(python, root, public):
+    path = public / "a"
+    path.write_bytes(b"old")
+    os.chown(path, 54321, 54321)
+    path.chmod(0o444)
+    code = """
+import os, sys
+from fastinit.reserving import reserved
+os.setgroups([])
+os.setgid(54321)
+os.setuid(54321)
+try:
+    with reserved(sys.argv[1], 3) as file:
+        file.write(b"new")
+except PermissionError as error:
+    print(error)
+"""
+    assert str(path) in python(code, path)
+    assert (os.listdir(public), path.read_bytes()) == (["a"], b"old")
+
+
 @pytest.mark.parametrize(
     ("path", "kind"),
     [("{}", IsADirectoryError), ("{}/missing/a", FileNotFoundError), ("a\0b", ValueError), (3, TypeError),
