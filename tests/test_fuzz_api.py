@@ -197,20 +197,20 @@ def alone(function):
     return call
 
 
-PLAN = fi.Plan([("**", "he_normal")])
-SHAPES = {"w": (3, 4), "v": {"shape": [5, 2], "role": "Linear.weight"}}
+STORED_PLAN = fi.Plan([("**", "he_normal")])
+STORED_SHAPES = {"w": (3, 4), "v": {"shape": [5, 2], "role": "Linear.weight"}}
 CHECKPOINTS = {
     "checkpoint.shapes": Call(fi.checkpoint.shapes, {
-        "source": [SHAPES, "shapes.json", "checkpoint", "checkpoint/model.safetensors"]}, ("source",), also=(OSError,)),
+        "source": [STORED_SHAPES, "shapes.json", "checkpoint", "checkpoint/model.safetensors"]}, ("source",), also=(OSError,)),
     "checkpoint.write": Call(alone(fi.checkpoint.write), {
-        "path": ["model", "one.safetensors"], "shapes": [SHAPES, "shapes.json"], "plan": [PLAN],
+        "path": ["model", "one.safetensors"], "shapes": [STORED_SHAPES, "shapes.json"], "plan": [STORED_PLAN],
         "seed": [0, None, 2**64 - 1],
         "dtype": ["float32", "bfloat16"], "max_shard_size": [None, "5GB", 20], "hosts": [None, (0, 2), [1, 2]],
         "store_tied": [False, True], "overwrite": [True, False], "progress": [False]},
         ("path", "shapes", "plan", "seed"), also=(OSError,)),
     "checkpoint.verify": Call(alone(fi.checkpoint.verify), {
-        "path": ["checkpoint", "checkpoint/model.safetensors"], "plan": [None, PLAN], "seed": [None, 3],
-        "shapes": [None, SHAPES], "dtype": [None, "float32"], "progress": [False]}, ("path",), also=(OSError,)),
+        "path": ["checkpoint", "checkpoint/model.safetensors"], "plan": [None, STORED_PLAN], "seed": [None, 3],
+        "shapes": [None, STORED_SHAPES], "dtype": [None, "float32"], "progress": [False]}, ("path",), also=(OSError,)),
 }  # fmt: skip
 METHODS |= CHECKPOINTS
 # Pictures take half a second each.
@@ -259,8 +259,8 @@ def folder(tmp_path_factory):
     """A folder of their own for the files that odd paths name."""
     with contextlib.chdir(tmp_path_factory.mktemp("fuzz")):
         RESULT.save("result.json")
-        fi.checkpoint.write("checkpoint", SHAPES, PLAN, seed=3)
-        Path("shapes.json").write_text(json.dumps(SHAPES))
+        fi.checkpoint.write("checkpoint", STORED_SHAPES, STORED_PLAN, seed=3)
+        Path("shapes.json").write_text(json.dumps(STORED_SHAPES))
         yield
 
 
