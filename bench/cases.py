@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import models
 import numpy as np
 import peers
 import processes
@@ -310,7 +311,28 @@ def orthogonal(small: bool, threads: int) -> list[Case]:
     ]
 
 
-GROUPS = {"fill": fills, "calls": calls, "first": first, "probe": probes, "sweep": sweeps, "orthogonal": orthogonal}
+def checkpoints(small: bool, threads: int) -> list[Case]:
+    """A model of 1.1 B parameters in bfloat16, to a file in memory."""
+    what = "checkpoint, 1.1 B bfloat16, to tmpfs"
+    ours, repeats = partial(models.ours, small), 5
+    return [
+        Case(what, "torch init, safetensors' save", ours, partial(models.torchs, small), Target(5),
+             measured="s", module="safetensors", repeats=repeats),
+        Case(what, "dd's zeros", ours, partial(models.zeros, small), Target(0.6), measured="s", repeats=repeats),
+        Case("memory of a checkpoint, 1.1 B bfloat16", "64 MiB", partial(models.memory, small),
+             target=Target(64 << 20), measured="B", repeats=1),
+    ]  # fmt: skip
+
+
+GROUPS = {
+    "checkpoint": checkpoints,
+    "fill": fills,
+    "calls": calls,
+    "first": first,
+    "probe": probes,
+    "sweep": sweeps,
+    "orthogonal": orthogonal,
+}
 
 
 def cases(*, small: bool, threads: int) -> list[Case]:

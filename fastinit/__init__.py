@@ -3,6 +3,7 @@
 Nothing here loads Numba, a plotting library or a framework; what needs one loads it when it is called.
 """
 
+from . import checkpoint as checkpoint
 from . import theory as theory
 from .activations import gain as gain
 from .models import Plan as Plan
@@ -13,6 +14,7 @@ from .probing.result import ProbeResult as ProbeResult
 from .probing.sweep import sweep as sweep
 from .probing.swept import SweepError as SweepError
 from .probing.swept import SweepResult as SweepResult
+from .version import __version__ as __version__
 from .warmup import warmup as warmup
 from .weights.fans import Fans as Fans
 from .weights.fans import fans as fans
@@ -23,5 +25,3 @@ from .weights.initialize import uniform as uniform
 from .weights.schemes import Scheme as Scheme
 from .weights.schemes import get_scheme as get_scheme
 from .weights.schemes import schemes as schemes
-
-__version__ = "0.1.0"

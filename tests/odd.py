@@ -130,6 +130,7 @@ def made(label):
 _NAMED = re.compile(
     r"(argument|field) '[^']*' must .*, got .*"
     r"|file '.*' must be a saved ProbeResult: .*"
+    r"|file '.*' must (be|hold|have|name) .*"
     r"|(probe|recommend)\(\) (has no|decides) argument .*"
     r"|(ProbeResult|SweepResult|[a-z_.]+)\(?.*\)? (got an unexpected|missing|takes) .*",
 )

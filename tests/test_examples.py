@@ -10,6 +10,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
     "five_layers.py": "too large: saturated",
+    "write_checkpoint.py": "changed       1  ",
     "shards.py": "the shards are the tensor: True",
     "edge_of_chaos.py": "edge_of_chaos.png",
     "which_scheme.py": "keeps the signal best",

@@ -98,6 +98,19 @@ os.write = pieces
         12,
         "neither the old nor the new file",
     ),
+    "half a file of a checkpoint takes the name": (
+        "kill -9: a checkpoint",
+        "fi.checkpoint.reserved = lambda path, size: open(path, 'w+b', buffering=0)",
+        8,
+        "is not what it has to be",
+    ),
+    "a killed checkpoint's room is not taken over": (
+        "kill -9: a checkpoint",
+        "from fastinit import reserving; reserving.fcntl = None",
+        12,
+        "left behind",
+    ),
+    "a checkpoint's hidden file stays": ("Full disk: a checkpoint", KEEP, 4, "left behind"),
     "the cache leaves its temporary file": (
         "Full disk: the first compile",
         KEEP,

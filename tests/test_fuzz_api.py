@@ -2,8 +2,11 @@
 
 import contextlib
 import inspect
+import json
 import types
 from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -181,12 +184,43 @@ METHODS = {
     "Recommendation.scheme": Call(lambda: ADVICE.scheme, {}),
     "Recommendation.table": Call(ADVICE.table, {}),
 }
+
+
+def alone(function):
+    """Return the function without a progress that would fail by itself: what it is told is its caller's affair."""
+
+    def call(**arguments):
+        if callable(arguments.get("progress")):
+            del arguments["progress"]
+        return function(**arguments)
+
+    return call
+
+
+STORED_PLAN = fi.Plan([("**", "he_normal")])
+STORED_SHAPES = {"w": (3, 4), "v": {"shape": [5, 2], "role": "Linear.weight"}}
+CHECKPOINTS = {
+    "checkpoint.shapes": Call(fi.checkpoint.shapes, {
+        "source": [STORED_SHAPES, "shapes.json", "checkpoint", "checkpoint/model.safetensors"]}, ("source",), also=(OSError,)),
+    "checkpoint.write": Call(alone(fi.checkpoint.write), {
+        "path": ["model", "one.safetensors"], "shapes": [STORED_SHAPES, "shapes.json"], "plan": [STORED_PLAN],
+        "seed": [0, None, 2**64 - 1],
+        "dtype": ["float32", "bfloat16"], "max_shard_size": [None, "5GB", 20], "hosts": [None, (0, 2), [1, 2]],
+        "store_tied": [False, True], "overwrite": [True, False], "progress": [False]},
+        ("path", "shapes", "plan", "seed"), also=(OSError,)),
+    "checkpoint.verify": Call(alone(fi.checkpoint.verify), {
+        "path": ["checkpoint", "checkpoint/model.safetensors"], "plan": [None, STORED_PLAN], "seed": [None, 3],
+        "shapes": [None, STORED_SHAPES], "dtype": [None, "float32"], "progress": [False]}, ("path",), also=(OSError,)),
+}  # fmt: skip
+METHODS |= CHECKPOINTS
 # Pictures take half a second each.
 SLOW = {"ProbeResult.plot", "SweepResult.plot", "recommend"}
 
 # Public names that are not called here, each with its reason.
 NOT_CALLED = {
-    "theory": "a module, whose functions are",
+    **dict.fromkeys(("theory", "checkpoint"), "a module, whose functions are"),
+    "checkpoint.Verification": "returned by verify",
+    "checkpoint.Written": "returned by write",
     "Fans": "a pair of whatever it is given; what takes one checks it (Scheme.law)",
     "ProbeResult": "made by probe, from_dict and load",
     "SweepResult": "made by sweep",
@@ -225,6 +259,8 @@ def folder(tmp_path_factory):
     """A folder of their own for the files that odd paths name."""
     with contextlib.chdir(tmp_path_factory.mktemp("fuzz")):
         RESULT.save("result.json")
+        fi.checkpoint.write("checkpoint", STORED_SHAPES, STORED_PLAN, seed=3)
+        Path("shapes.json").write_text(json.dumps(STORED_SHAPES))
         yield
 
 
@@ -253,7 +289,8 @@ def public(owner):
 
 def test_every_public_name_is_called_or_has_a_reason():
     known = {*CALLS, *METHODS, *NOT_CALLED}
-    names = {"theory", *public(fi), *theory.__all__}
+    names = {"theory", "checkpoint", *public(fi), *theory.__all__}
+    names |= {f"checkpoint.{name}" for name in fi.checkpoint.__all__}
     for kind in (value for value in vars(fi).values() if isinstance(value, type) and value is not fi.Fans):
         fields = {*getattr(kind, "__annotations__", ())}
         ours = [base for base in kind.__mro__ if base.__module__.startswith("fastinit")]
@@ -264,10 +301,10 @@ def test_every_public_name_is_called_or_has_a_reason():
     assert known - names == set()
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", [*CALLS, *CHECKPOINTS])
 def test_every_argument_is_called(name):
-    call = CALLS[name]
-    function = getattr(fi, name, None) or getattr(theory, name)
+    call = (CALLS | CHECKPOINTS)[name]
+    function = getattr(theory, name, None) or attrgetter(name)(fi)
     parameters = {p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD}
     assert parameters - {*call.usual} == set()
     assert {*call.ours} <= {*call.usual}

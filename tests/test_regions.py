@@ -1,5 +1,6 @@
 """Any region of any shape, into any memory: the slice of the whole tensor, byte for byte."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastinit as fi
+from fastinit.weights.regions import blocks
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 SCHEMES = ("normal", "uniform", "truncated_normal", "he_normal", "constant", "sparse", "positive_unitball")
@@ -182,3 +184,12 @@ def test_order_of_calls_does_not_matter():
 
 def test_a_single_slice_serves_one_axis():
     assert np.array_equal(drawn("normal", 10, region=slice(2, 5)), drawn("normal", 10)[2:5])
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (0,), (3, 0), (0, 3), (5, 4), (3, 5, 7), (2, 1, 9, 3), (1, 1, 50)])
+@pytest.mark.parametrize("most", [1, 2, 7, 20, 10_000])
+def test_blocks_are_the_whole_in_order(shape, most):
+    indices = np.arange(math.prod(shape)).reshape(shape)
+    found = [indices[tuple(slice(s, s + n) for s, n in block)].ravel() for block in blocks(shape, most)]
+    assert all(block.size <= most for block in found)
+    assert np.array_equal(np.concatenate([indices.ravel()[:0], *found]), indices.ravel())

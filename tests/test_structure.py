@@ -33,14 +33,17 @@ LOCKS = {"machine/forks.py"}
 
 # Room of the API, or module beside the rooms -> rooms that it may not import.
 CLOSED = {
+    "version": {"words", "files", "activations", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
     "words": {"files", "activations", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
     "files": {"activations", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
+    "reserving": {"activations", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
     "activations": {"files", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
     "weights": {"theory", "probing", "models", "showing", "warmup", "cli"},
     "theory": {"weights", "probing", "models", "showing", "warmup", "cli"},
     "warmup": {"activations", "weights", "theory", "probing", "models", "showing", "cli"},
     "probing": {"models", "warmup", "cli"},
     "models": {"probing", "theory", "warmup", "cli"},
+    "checkpoint": {"activations", "theory", "probing", "warmup", "cli"},
     "showing": {"cli"},
 }
 

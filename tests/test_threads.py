@@ -233,3 +233,23 @@ def test_ctrl_c_waits_for_the_end_of_a_compilation(number):
         assert signal.getsignal(number) is signal.default_int_handler
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_alone_is_without_numbas_threads(python, serial, layer):
+    need(layer)
+    code = """
+import numba.np.ufunc.parallel as pool
+from fastinit_kernels.machine.threads import alone
+with alone():
+    with alone():
+        print(work())
+    print(work())
+assert not pool._is_initialized
+thread = threading.Thread(target=lambda: print(work()))
+thread.start()
+thread.join()
+assert pool._is_initialized
+"""
+    out = python(WORK + code, NUMBA_NUM_THREADS="4", NUMBA_THREADING_LAYER=layer)
+    assert out.split() == [serial[0]] * 3

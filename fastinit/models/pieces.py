@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,9 +98,19 @@ class Assignment:
         for law, piece in {piece.law: piece for piece in self.pieces}.items():
             law.check(piece.tensor(self.dtype, seed))
 
+    @property
+    def elementwise(self) -> bool:
+        """Whether a region takes no more time and memory than its share."""
+        return all(getattr(law, "elementwise", False) for law in {piece.law for piece in self.pieces})
+
+    @property
+    def stack(self) -> Shape:
+        """The axes of which each index has pieces of its own, one index after the other."""
+        return self.shape[: len(self.shape) - len(self.pieces[0].shape)] if self.pieces else ()
+
     def fill(self, region: Region, out: NDArray[Any], seed: int) -> None:
         """Write a region to `out`, of its shape and of `dtype`."""
-        for piece in self.pieces:
+        for piece in self._near(region):
             common = _common(piece.box, region)
             if common is None:
                 continue
@@ -111,6 +122,14 @@ class Assignment:
             common = _common(box, region)
             if common is not None:
                 out[_slices(common, region)] = value
+
+    def _near(self, region: Region) -> tuple[Piece, ...]:
+        """Return pieces with all those in it that a region meets: of a stack of thousands, few."""
+        first, last, indices = 0, 0, math.prod(self.stack)
+        for size, (start, length) in zip(self.stack, region, strict=False):
+            first, last = first * size + start, last * size + start + max(0, length - 1)
+        each = len(self.pieces) // max(1, indices)
+        return self.pieces[first * each : (last + 1) * each]
 
     def streams(self) -> Iterator[tuple[int, str]]:
         """Yield the stream and the name of each piece that draws."""

@@ -4,7 +4,6 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,8 @@ from rich.console import Console
 from .. import __version__
 from ..words import printable, shown
 from .machine import cpu_name
+from .model_commands import checkpoint, explain, verify
+from .options import Params, Seed, read_parameters, read_sizes, read_value
 from .progress import bar
 from .tables import SHORT, Table, layer_table, summary_table
 
@@ -25,12 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Seed = Annotated[int, typer.Option(help="Seed of every tensor, 0 to 2^64 - 1.")]
-Params = Annotated[
-    list[str] | None,
-    typer.Option("--param", "-p", metavar="NAME=VALUE", help="Parameter of the scheme, e.g. -p std=0.02. Repeatable."),
-]
 
 # Elements drawn and written between two steps of the progress bar: a few tens of milliseconds.
 _BLOCK = 1 << 25
@@ -123,12 +118,12 @@ def init(
     """
     if output.suffix != ".npy":
         raise ValueError(f"argument '--output' must end in .npy, got {shown(str(output))}")
-    sizes = _sizes("--shape", shape)
-    steps = _sizes("--stride", stride)
+    sizes = read_sizes("--shape", shape)
+    steps = read_sizes("--stride", stride)
     arguments: dict[str, Any] = {
         "seed": seed, "name": name, "dtype": dtype, "layout": layout, "groups": groups,
         "stride": steps[0] if len(steps) == 1 else steps, "transposed": transposed, "fan_in": fan_in,
-        "fan_out": fan_out, **_parameters(param),
+        "fan_out": fan_out, **read_parameters(param),
     }  # fmt: skip
     _write(output, scheme, sizes, arguments)
     print(printable(f"{output}: {scheme} {'x'.join(map(str, sizes))} {dtype}, seed {seed}"))
@@ -143,6 +138,7 @@ def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str,
 
     from .. import init as initialise
     from ..files import replacing
+    from ..weights.regions import blocks
 
     empty = initialise(scheme, shape, region=tuple(slice(0, 0) for _ in shape), **arguments)  # checks everything
     dtype = empty.dtype
@@ -151,28 +147,13 @@ def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str,
     buffer = np.empty(min(_BLOCK, math.prod(shape)), dtype)
     with replacing(path) as file, bar("drawing", math.prod(shape)) as progress:
         npy.write_array_header_1_0(file, header)
-        for region in _blocks(shape):
-            sizes = tuple(part.stop - part.start for part in region)
+        for starts in blocks(shape, _BLOCK):
+            sizes = tuple(length for _, length in starts)
+            region = tuple(slice(start, start + length) for start, length in starts)
             block = buffer[: math.prod(sizes)]
             initialise(scheme, shape, region=region, out=block.reshape(sizes), **arguments)
             file.write(block.view(np.uint8).data)
             progress.advance(block.size)
-
-
-def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut a shape into regions of at most `_BLOCK` elements, in the order of its elements."""
-    if not shape:
-        yield ()
-        return
-    inner = math.prod(shape[1:])
-    if inner > _BLOCK:
-        for i in range(shape[0]):
-            for rest in _blocks(shape[1:]):
-                yield slice(i, i + 1), *rest
-        return
-    step = max(1, _BLOCK // max(1, inner))
-    for i in range(0, shape[0], step):
-        yield slice(i, min(i + step, shape[0])), *(slice(0, n) for n in shape[1:])
 
 
 @app.command()
@@ -204,15 +185,15 @@ def probe(
     """Probe one deep network: every layer's signal, saturation, symmetry and gradient, with a verdict."""
     from .. import probe as run
 
-    arguments: dict[str, Any] = _parameters(param)
+    arguments: dict[str, Any] = read_parameters(param)
     if sigma_w is not None:
         arguments["sigma_w"] = sigma_w
     if widths is not None:
-        arguments["widths"] = list(_sizes("--widths", widths))
+        arguments["widths"] = list(read_sizes("--widths", widths))
     result = run(
         scheme=scheme, activation=activation, depth=depth, width=width, batch=batch, bias=bias or "zeros",
         sigma_b=sigma_b, backward=backward, bins=bins, seed=seed, dtype=dtype, residual=residual,
-        branch_scale=_value(branch_scale), normalize=normalize, conv=conv, image=image,
+        branch_scale=read_value(branch_scale), normalize=normalize, conv=conv, image=image,
         input_correlation=input_correlation, **arguments,
     )  # fmt: skip
     figures = SHORT if Console().is_terminal and Console().width < _WIDE else None
@@ -282,30 +263,5 @@ def _threading_layer() -> str:
         return "none: one thread"
 
 
-def _sizes(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.replace("x", ",").split(",") if part.strip())
-    except ValueError:
-        raise ValueError(f"argument '{option}' must be integers separated by commas, got {shown(text)}") from None
-
-
-def _parameters(pairs: list[str] | None) -> dict[str, Any]:
-    parameters: dict[str, Any] = {}
-    for pair in pairs or []:
-        name, equals, text = pair.partition("=")
-        if not (name and equals):
-            raise ValueError(f"argument '--param' must have the form NAME=VALUE, got {shown(pair)}")
-        parameters[name] = _value(text)
-    return parameters
-
-
-def _value(text: str) -> Any:
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
+for command in (checkpoint, explain, verify):
+    app.command()(command)

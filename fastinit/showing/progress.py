@@ -39,8 +39,11 @@ class Bar:
 
 
 @contextmanager
-def bar(words: str, total: int, *, always: bool = False) -> Iterator[Bar]:
-    """Show a bar until the work is done; only where somebody looks, unless `always`, which leaves it standing."""
+def bar(words: str, total: int, *, always: bool = False, of_bytes: bool = False) -> Iterator[Bar]:
+    """Show a bar until the work is done; only where somebody looks, unless `always`, which leaves it standing.
+
+    With `of_bytes` the steps are bytes, and their rate stands beside them.
+    """
     if _displays:
         line = Bar(_displays[-1], words, total)
         try:
@@ -50,9 +53,20 @@ def bar(words: str, total: int, *, always: bool = False) -> Iterator[Bar]:
         return
     with needs("rich", extra="cli"):
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
     console = Console(stderr=True)
-    columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    counts: Any = (MofNCompleteColumn(),)
+    if of_bytes:
+        counts = DownloadColumn(), TransferSpeedColumn()
+    columns = TextColumn("{task.description:<24}"), BarColumn(), *counts, TimeRemainingColumn()
     hidden = not (console.is_terminal or always)
     with Progress(*columns, console=console, transient=not always, disable=hidden) as display:
         _displays.append(display)
@@ -60,6 +74,26 @@ def bar(words: str, total: int, *, always: bool = False) -> Iterator[Bar]:
             yield Bar(display, words, total)
         finally:
             _displays.remove(display)
+
+
+class BytesBar:
+    """A bar that begins when it is first told how many bytes there are."""
+
+    def __init__(self, words: str) -> None:
+        self._words, self._context, self._bar = words, None, None  # type: tuple[str, Any, Any]
+
+    def __enter__(self) -> BytesBar:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._context is None:
+            self._context = bar(self._words, total, of_bytes=True)
+            self._bar = self._context.__enter__()
+        self._bar.reach(done)
+
+    def __exit__(self, *error: Any) -> None:
+        if self._context is not None:
+            self._context.__exit__(*error)
 
 
 @contextmanager

@@ -32,7 +32,11 @@ class Tensor(NamedTuple):
 
 
 class Law(Protocol):
-    """A distribution with its numbers."""
+    """A distribution with its numbers.
+
+    One with an attribute `elementwise` that is true fills a region in the time and the memory of the region; another
+    may look at the whole tensor for it.
+    """
 
     @property
     def expectation(self) -> float:
@@ -62,6 +66,7 @@ class Constant:
     """Every element is `value`."""
 
     value: float
+    elementwise: ClassVar[bool] = True
     # 0.0 and -0.0 are equal, but not the same constant.
     sign: float = field(init=False, repr=False)
 
@@ -112,6 +117,7 @@ class Sampled(ABC):
     """
 
     formulas: ClassVar[tuple[str, ...]] = ()
+    elementwise: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -156,3 +156,19 @@ def parts(region: Region, most: int, axes: Sequence[int] | None = None) -> Itera
     start, length = region[axis]
     for cut in ((start, length // 2), (start + length // 2, length - length // 2)):
         yield from parts((*region[:axis], cut, *region[axis + 1 :]), most, axes)
+
+
+def blocks(shape: Shape, most: int) -> Iterator[Region]:
+    """Cut a shape into regions of at most `most` elements that follow on each other in C order."""
+    if not shape:
+        yield ()
+        return
+    inner = math.prod(shape[1:])
+    if inner > most:
+        for i in range(shape[0]):
+            for rest in blocks(shape[1:], most):
+                yield (i, 1), *rest
+        return
+    step = max(1, most // max(1, inner))
+    for i in range(0, shape[0], step):
+        yield (i, min(step, shape[0] - i)), *((0, n) for n in shape[1:])

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from ..words import check_integer, check_string, shown
 
+CONTRACT = 1
+"""The version of what is promised of each element's bits."""
+
 
 @lru_cache(maxsize=4096)
 def stream(name: str) -> int:

@@ -89,6 +89,17 @@ def file(path: Path, contents: Iterable[bytes | None]) -> None:
         raise Lost(f"{path.name} is {size}, and neither the old nor the new file")
 
 
+def checkpoint(folder: Path, whole: Path, complete: bool = False) -> None:
+    """Each file of a checkpoint is whole; `complete`: all are there, and no other."""
+    right = {path.name: path.read_bytes() for path in whole.iterdir()}
+    found = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+    hidden = [name for name in found if Path(name).match(LEFT_BY_KILLS[0])]
+    for name in found.keys() - {*hidden}:
+        require(found[name] == right.get(name), f"{name}, of {len(found[name])} bytes, is not what it has to be")
+    require(len(hidden) <= 1, f"left behind: {sorted(hidden)}")
+    require(not complete or found == right, f"not complete, or something is left behind: {sorted(found)}")
+
+
 def alone(folder: Path, names: Iterable[str], killed: bool = False) -> None:
     """Nothing else is in the folder; a killed process may have left one hidden file there."""
     left = sorted(set(os.listdir(folder)) - set(names))

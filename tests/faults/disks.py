@@ -80,6 +80,15 @@ def files(function: Callable[..., None], suffix: str, most: int) -> Callable[[Tr
     return trial
 
 
+def checkpoints(t: Trial) -> None:
+    whole = t.outside / "whole"
+    t.fork(work.checkpoint, whole).ended()
+    with small(t, t.random.randrange(4, 25_000, 4)) as (disk, limit):
+        code = t.fork(_within, limit, work.checkpoint, disk / "model").ended({0, NO_ROOM})
+        check.checkpoint(disk / "model", whole, complete=code == 0)
+        require(not [*disk.rglob(".fastinit-*")], "a hidden file is left behind")
+
+
 def caches(t: Trial) -> None:
     with small(t, t.random.randrange(4, 100, 4)) as (folder, limit):
         t.fork(_within, limit, _compile, folder).ended()
@@ -101,5 +110,6 @@ FAULTS = (
     Fault("Full disk: `fastinit init`", WHERE, "an error; the old file stays, no other is left", 4, 40, files(work.init, ".npy", 30_000)),
     Fault("Full disk: `save`", WHERE, "an error; the old file stays, no other is left", 4, 40, files(work.save, ".json", 80)),
     Fault("Full disk: `plot`", WHERE, "an error; the old file stays, no other is left", 2, 20, files(work.plot, ".png", 120)),
+    Fault("Full disk: a checkpoint", WHERE, "an error; files are whole or absent", 4, 40, checkpoints),
     Fault("Full disk: the first compile", WHERE, "the kernels run; what is kept is whole", 3, 30, caches),
 )  # fmt: skip

@@ -54,6 +54,20 @@ def files(name: str, function: Callable[..., None], suffix: str) -> Callable[[Tr
     return trial
 
 
+def checkpoints(name: str) -> Callable[[Trial], None]:
+    def trial(t: Trial) -> None:
+        folder, whole = t.folder / "model", t.outside / "undisturbed"
+        seconds = _usual(work.checkpoint, t)
+        for _ in range(3):
+            killed = _end(t, name, seconds, work.checkpoint, folder)
+            check.checkpoint(folder, whole)
+            require(killed or name == "kill -9" or not [*folder.glob(".fastinit-*")], "a hidden file is left behind")
+        t.fork(work.checkpoint, folder).ended()
+        check.checkpoint(folder, whole, complete=True)
+
+    return trial
+
+
 def caches(name: str) -> Callable[[Trial], None]:
     def trial(t: Trial) -> None:
         seconds = _usual(work.compile_small, t)
@@ -91,6 +105,7 @@ WHAT = (
     ("a sweep with a store", sweeps, "every finished point is in the store, which opens and goes on", 3, 30),
     ("`fastinit init`", lambda name: files(name, work.init, ".npy"), "the old file, none, or the whole new one", 4, 40),
     ("`save` of a result", lambda name: files(name, save_often, ".json"), "an old file or a whole new one", 4, 40),
+    ("a checkpoint", checkpoints, "files are whole or absent; going on gives the same bytes", 4, 50),
     ("the first compile", caches, "kept kernels are whole, and serve", 2, 20),
 )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from faults import check, work
-from faults.trial import Fault, Trial
+from faults.trial import Fault, Trial, require
 
 
 def _together(barrier: Any, function: Callable[..., None], *arguments: object) -> None:
@@ -34,6 +34,23 @@ def stores(t: Trial, writers: int) -> None:
     for child in children:
         child.ended({0, -signal.SIGKILL} if child is victim else {0})
     check.store(path, [point for name in finished for point in work.told(name)], damaged=bool(victim))
+
+
+def checkpoints(t: Trial) -> None:
+    """Three processes write one checkpoint: who meets another at a file is told so; then one goes on."""
+    folder, whole = t.folder / "model", t.outside / "whole"
+    t.fork(work.checkpoint, whole).ended()
+    barrier = multiprocessing.get_context("fork").Barrier(3)
+    children = [t.fork(_together, barrier, work.checkpoint, folder) for _ in range(3)]
+    if t.number % 2:
+        t.moment(0.1)
+        children[0].send(signal.SIGKILL)
+    for child in children:
+        if child.ended({0, 1, -signal.SIGKILL} if child is children[0] else {0, 1}) == 1:
+            require("Another process is writing this file" in child.said, child.said)
+    check.checkpoint(folder, whole)
+    t.fork(work.checkpoint, folder).ended()
+    check.checkpoint(folder, whole, complete=True)
 
 
 def caches(t: Trial) -> None:
@@ -78,6 +95,7 @@ RIGHT = "every point is there, once or as often as computed, and right"
 FAULTS = (
     Fault("Two writers on one fresh store", "at once; every other time one is killed", RIGHT, 3, 30, partial(stores, writers=2)),
     Fault("Four writers on one fresh store", "at once; every other time one is killed", RIGHT, 2, 20, partial(stores, writers=4)),
+    Fault("Three processes write one checkpoint", "at once; every other time one is killed", "whole files; going on gives the same bytes", 3, 30, checkpoints),
     Fault("Two processes compile into one empty cache", "at once", "right values; kept kernels are whole", 2, 20, caches),
     Fault("The cache is removed while it is filled", "at a random moment", "right values; kept kernels are whole", 2, 20, removed),
     Fault("Four processes save at one path", "again and again, with a reader", "the file is whole whenever it is read", 2, 20, saves),

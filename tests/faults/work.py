@@ -29,6 +29,8 @@ SWEEP: dict[str, Any] = {**GRID, "seed": range(POINTS)}
 
 DRAWS = ("normal float32", "uniform bfloat16", "truncated_normal float32")
 SHAPE = (3000, 2000)
+# A checkpoint of five files, the largest of which has two blocks' worth of bytes a thread.
+PARAMETERS = {f"layers.{i}.weight": (400 + i, 1000) for i in range(12)}
 KERNELS = 4
 
 
@@ -88,6 +90,13 @@ def init(path: Path) -> None:
 def init_words(path: Path) -> list[str]:
     """The command's words."""
     return ["init", "he_normal", "--shape", ",".join(map(str, SHAPE)), "--seed", "1", "-o", str(path)]
+
+
+def checkpoint(folder: Path) -> None:
+    """Write a checkpoint, or go on with it."""
+    signal.signal(signal.SIGTERM, leave)
+    plan = fi.Plan([("**", {"scheme": "normal", "std": 0.02})])
+    fi.checkpoint.write(folder, PARAMETERS, plan, seed=1, max_shard_size="5MB")
 
 
 @cache

@@ -9,6 +9,8 @@ process), or without room for their stacks (OpenMP exits).
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numba
@@ -119,7 +121,7 @@ class _Pool:
 
     def enter(self) -> bool:
         threads = numba.config.NUMBA_NUM_THREADS
-        if self.lost or threads == 1 or not has_room_for_threads(threads):
+        if self.lost or threads == 1 or getattr(_own, "alone", 0) or not has_room_for_threads(threads):
             return False
         self._held.lock = not _thread_safe_layer()
         return not self._held.lock or self._lock.acquire(blocking=False)
@@ -127,6 +129,19 @@ class _Pool:
     def leave(self) -> None:
         if self._held.lock:
             self._lock.release()
+
+
+_own = threading.local()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Run kernels in this Python thread without Numba's threads: for one of several that share the CPUs by themselves."""
+    _own.alone = getattr(_own, "alone", 0) + 1
+    try:
+        yield
+    finally:
+        _own.alone -= 1
 
 
 def _thread_safe_layer() -> bool:

@@ -1,0 +1,3 @@
+"""The version of this package, alone in its module."""
+
+__version__ = "0.1.0"
