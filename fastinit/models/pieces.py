@@ -63,7 +63,7 @@ class Assignment:
     rule
         The number of its rule in the plan, from 0.
     pattern
-        The rule's pattern.
+        The rule's pattern, and the role that it asks for.
     pieces
         They cover the parameter and do not overlap.
     sets

@@ -92,7 +92,7 @@ class Resolver:
             if not chosen:
                 none.append(f"{printable(name)} {parameter.shape}")
             elif len(chosen) > 1:
-                patterns = ", ".join(self._rules[rule].pattern.text for rule, _ in chosen)
+                patterns = ", ".join(self._rules[rule].label for rule, _ in chosen)
                 several.append(f"{printable(name)} (rules {patterns})")
             else:
                 found[name] = chosen[0]
@@ -131,17 +131,32 @@ class Resolver:
             parameter.shape,
             rule.dtype or dtype,
             number,
-            rule.pattern.text,
-            tie=None if rule.tie is None else rule.tie.format_map(values),
-            lr=1.0 if rule.lr is None else float(rule.lr.value(values)),
+            rule.label,
+            tie=self._tie(rule, values),
+            note=rule.note,
         )
-        if rule.draw is None:
-            return made
         try:
+            if rule.lr is not None:
+                made = replace(made, lr=self._lr(rule, rule.lr, parameter.shape, values))
+            if rule.draw is None:
+                return made
             pieces = tuple(self._stacked(rule, rule.draw, parameter, values))
             return replace(made, pieces=pieces, sets=tuple(_set_boxes(rule.draw, parameter.shape, values)))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{error} (parameter {printable(parameter.name)}, rule {rule.pattern.text})") from None
+            raise type(error)(f"{error} (parameter {printable(parameter.name)}, rule {rule.label})") from None
+
+    def _tie(self, rule: Rule, values: dict[str, Any]) -> str | None:
+        names = [template.format_map(values) for template in rule.ties]
+        return next((name for name in names if name in self._shapes), names[0] if names else None)
+
+    def _lr(self, rule: Rule, lr: Expression, shape: Shape, values: dict[str, Any]) -> float:
+        """Return the factor of the learning rate: one for all tensors of a stack, whose shape and fans it may use."""
+        own, draw = shape[len(rule.stack) :], rule.draw or Draw(None, {}, {})
+        here = {**values, **_of_shape(own)}
+        factor = lr.value(_Scope(here, lambda fan: self._fan(draw, own, here, fan)))
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"argument 'rules' must have factors lr that are finite and >= 0, got {factor}")
+        return float(factor)
 
     def _stacked(self, rule: Rule, draw: Draw, parameter: Parameter, values: dict[str, Any]) -> Iterator[Piece]:
         depth, shape = len(rule.stack), parameter.shape

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
 from ..weights.dtypes import check_dtype
 from ..weights.schemes import Scheme, as_scheme, get_scheme, offered, scheme_defaults, scheme_words
 from ..words import apart, check_finite, check_integer, entries, nearest, plain_number, plain_string, printable, shown
-from .expressions import CONSTANTS, FUNCTIONS, Expression, Number, Value
+from .expressions import CONSTANTS, FUNCTIONS, Expression, Number
 from .patterns import Pattern
 
 # Names that an expression may use beside variables, captures and indices.
@@ -23,9 +23,9 @@ _WIRING = ("layout", "groups", "stride", "transposed", "fan_in", "fan_out", "fan
 _ONCE = ("dtype", "stack", "tie", "lr", "note")
 _PART = ("scheme", "name", "set", "segments", "axis", *_WIRING)
 KEYS = (*_CONDITIONS, *_ONCE, *_PART)
-_SEGMENT = ("size", *_PART)
+_SEGMENT = ("size", "scheme", "name", *_WIRING)
 
-apart(scheme_words(), "a rule", KEYS)
+apart(scheme_words(), "a rule", (*KEYS, "size"))
 
 SKIP = "skip"
 MOST_RULES = 10_000
@@ -80,15 +80,15 @@ class Rule:
     when: Expression | None = None
     dtype: str | None = None
     stack: tuple[str, ...] = ()
-    tie: str | None = None
+    ties: tuple[str, ...] = ()
     lr: Expression | None = None
+    note: str = ""
     draw: Draw | None = None
-    variables: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
     @property
-    def is_skip(self) -> bool:
-        """Whether parameters are left alone."""
-        return self.draw is None and self.tie is None
+    def label(self) -> str:
+        """The pattern, and the role that it asks for: what tables and refusals call the rule."""
+        return self.pattern.text if self.role is None else f"{self.pattern.text} ({self.role.text})"
 
 
 def read_rules(rules: Any, variables: Mapping[str, Number]) -> tuple[Rule, ...]:
@@ -169,9 +169,9 @@ class _Reader:
             raise TypeError(self._words("", f"a scheme's name, a dict or {SKIP!r}", what))
         self._check_keys(record, KEYS)
         stack = self._stack(record)
-        tie = self._template(record, "tie")
+        ties = self._ties(record)
         skipped = record.get("scheme") == SKIP
-        if (tie is None) == (not skipped and "scheme" not in record and "segments" not in record):
+        if (not ties) == (not skipped and "scheme" not in record and "segments" not in record):
             raise ValueError(self._words("", "either a scheme (or segments) or a tie", record))
         return Rule(
             self._pattern,
@@ -181,47 +181,68 @@ class _Reader:
             when=self._number(record, "when"),
             dtype=check_dtype(record["dtype"]) if "dtype" in record else None,
             stack=stack,
-            tie=tie,
+            ties=ties,
             lr=self._number(record, "lr"),
-            draw=None if skipped or tie is not None else self._draw(record, KEYS),
+            note=self._note(record),
+            draw=None if skipped or ties else self._draw(record),
         )
 
-    def _draw(self, record: dict[str, Any], keys: Sequence[str], inherited: dict[str, Any] | None = None) -> Draw:
-        whole = {**(inherited or {}), **record}
-        self._check_keys(whole, (*keys, *KEYS))
-        segments = self._segments(whole)
-        scheme = whole.get("scheme")
-        params = {k: v for k, v in whole.items() if k not in (*KEYS, "size")}
+    def _ties(self, record: dict[str, Any]) -> tuple[str, ...]:
+        """Return templates of names, of which the first that there is counts."""
+        if "tie" not in record:
+            return ()
+        given = record["tie"] if isinstance(record["tie"], list) else [record["tie"]]
+        found = [self._template({**record, "tie": name}, "tie") for name in given[:64]]
+        if not found or len(given) > 64:
+            raise ValueError(self._words("tie", "the name of a parameter, or several, at most 64", record["tie"]))
+        return tuple(name for name in found if name is not None)
+
+    def _note(self, record: dict[str, Any]) -> str:
+        note = plain_string(record.get("note", ""))
+        if note is None:
+            raise TypeError(self._words("note", "words", record["note"]))
+        return note
+
+    def _draw(self, record: dict[str, Any]) -> Draw:
+        segments = self._segments(record)
+        scheme = record.get("scheme")
+        params = {k: v for k, v in record.items() if k not in (*KEYS, "size")}
         if scheme is not None:
             scheme = plain_string(scheme)
             if scheme is None:
-                raise TypeError(self._words("scheme", "a scheme's name", whole["scheme"]))
+                raise TypeError(self._words("scheme", "a scheme's name", record["scheme"]))
             params = self._params(scheme, params)
         elif not segments:
             raise ValueError(self._words("", "a scheme for each segment", record))
-        wiring = {key: self._wire(whole, key) for key in _WIRING if key in whole and key != "fans_of"}
+        wiring = {key: self._wire(record, key) for key in _WIRING if key in record and key != "fans_of"}
         return Draw(
             scheme,
             params,
             wiring,
-            fans_of=self._template(whole, "fans_of"),
-            name=self._template(whole, "name"),
-            sets=self._sets(whole),
-            axis=check_integer("axis", whole.get("axis", 0), minimum=-64, maximum=63),
+            fans_of=self._template(record, "fans_of"),
+            name=self._template(record, "name"),
+            sets=self._sets(record),
+            axis=check_integer("axis", record.get("axis", 0), minimum=-64, maximum=63),
             segments=segments,
         )
 
     def _segments(self, record: dict[str, Any]) -> tuple[tuple[Expression | None, Draw], ...]:
+        """Return the size and the rule of each segment: what it does not say itself is the whole rule's."""
         if "segments" not in record:
             return ()
         given = entries(record["segments"], 1024)
         if not given or len(given) > 1024 or not all(isinstance(part, dict) for part in given):
             raise TypeError(self._words("segments", "a list of dicts, at most 1024", record["segments"]))
-        base = {k: v for k, v in record.items() if k not in ("segments", "axis", "set", *_CONDITIONS, *_ONCE)}
+        found = []
         for part in given:
-            if "segments" in part or "name" not in part:
-                raise ValueError(self._words("segments", "dicts with a name each, and no segments of their own", part))
-        return tuple((self._number(part, "size"), self._draw(part, _SEGMENT, base)) for part in given)
+            self._check_keys(part, _SEGMENT)
+            if "name" not in part:
+                raise ValueError(self._words("segments", "dicts with a name each", part))
+            # Another scheme takes over none of the parameters of the rule's own.
+            kept = (*_WIRING, "name") if "scheme" in part else (*_WIRING, "name", "scheme", *scheme_words())
+            whole = {**{k: v for k, v in record.items() if k in kept}, **part}
+            found.append((self._number(part, "size"), self._draw(whole)))
+        return tuple(found)
 
     def _params(self, scheme: str, params: dict[str, Any]) -> dict[str, Any]:
         defaults = scheme_defaults(scheme)
