@@ -16,8 +16,8 @@ from ..weights.regions import MOST_AXES, Shape, check_shape
 from ..weights.schemes import resolve_scheme
 from ..weights.streams import check_name
 from ..words import attribute, plain_string, printable, shown
+from .costs import MOST_IN_NAME
 from .expressions import Expression, Number, Value
-from .patterns import MOST_IN_NAME
 from .pieces import Assignment, Box, Piece, whole
 from .rules import Draw, Rule
 
@@ -198,7 +198,8 @@ class Resolver:
         if draw.fans_of is not None:
             fans = {fan: scope[fan] for fan in ("fan_in", "fan_out")}
             wiring = {**{k: v for k, v in wiring.items() if k == "layout"}, **fans}
-        law, layout, fans_read, words = _drawn(draw.scheme or "", _frozen(params), shape, _frozen(wiring))
+        key = _frozen(params)
+        law, layout, fans_read, words = _drawn(draw.scheme or "", key, shape, _frozen(wiring), repr(key))
         return Piece(name, words, law, layout, fans_read, box, shape)
 
     def _fan(self, draw: Draw, shape: Shape, values: dict[str, Any], fan: str) -> float:
@@ -268,8 +269,9 @@ def _fans(shape: Shape, wiring: tuple[tuple[str, Any], ...], needs: tuple[str, .
 
 @lru_cache(maxsize=4096)
 def _drawn(
-    scheme: str, params: tuple[tuple[str, Any], ...], shape: Shape, wiring: tuple[tuple[str, Any], ...]
+    scheme: str, params: tuple[tuple[str, Any], ...], shape: Shape, wiring: tuple[tuple[str, Any], ...], told: str
 ) -> tuple[Law, Layout | None, tuple[float, float], str]:
+    # Of equal parameters `told` tells types and signs apart: True is no 1, and -0.0 no 0.0.
     resolved = resolve_scheme(scheme, dict(params))
     law, layout = law_and_layout(resolved, shape, **dict(wiring))
     return law, layout, _fans(shape, wiring, tuple(resolved.rule.needs)), str(resolved)

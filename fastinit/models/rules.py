@@ -373,4 +373,6 @@ def _plain(what: Any) -> Any:
     if text is not None or number is not None:
         return number if text is None else text
     several = entries(what, 1024)
-    return what if several is None else [_plain(part) for part in several]
+    if several is None and what is not None:
+        raise TypeError(f"argument 'rules' must be made of texts, numbers, lists and dicts, got {shown(what)}")
+    return None if several is None else [_plain(part) for part in several]

@@ -86,9 +86,9 @@ def _flax() -> Rules:
 
 @preset("hf", "Transformers' default for any model", "transformers 5.24 modeling_utils.py:2304-2368")
 def _hf(*, initializer_range: float = 0.02, padding_idx: Index | None = None, norm: float = 1.0) -> Rules:
-    """Matrices, packed experts and routers N(0, initializer_range²), biases 0, norms 1: `norm=0` for those of 1 + weight.
+    """Matrices, packed experts and routers N(0, initializer_range²), biases 0, norms 1.
 
-    `padding_idx` is the embedding's row that is 0.
+    `norm=0` is for norms of 1 + weight, `padding_idx` the row of the embedding that is 0.
     """
     embedding = r"(?:.*[./])?(?:embed_tokens|word_embeddings|wte|shared|tok_embeddings|embeddings)\.weight"
     drawn = normal("initializer_range")

@@ -68,7 +68,7 @@ def preset_plan(name: object, variables: Mapping[str, Any]) -> dict[str, Any]:
     for word, value in variables.items():
         if word not in parameters:
             raise ValueError(
-                f"argument {shown(word)} must be a variable of preset {shown(name)}: {', '.join(parameters) or 'none'}, "
+                f"argument {shown(word)} must be a variable of {shown(name)}: {', '.join(parameters) or 'none'}, "
                 f"got {shown(value)}{nearest(word, parameters)}"
             )
     missing = [word for word, p in parameters.items() if p.default is p.empty and word not in variables]
