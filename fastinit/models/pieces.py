@@ -70,6 +70,8 @@ class Assignment:
         (box, value): elements that get a value of their own in the end.
     tie
         The parameter whose values these are, None for most.
+    skip
+        Whether the plan leaves it alone.
     lr
         Factor of the learning rate that belongs to it, 1 for most.
     note
@@ -84,13 +86,14 @@ class Assignment:
     pieces: tuple[Piece, ...] = ()
     sets: tuple[tuple[Box, float], ...] = ()
     tie: str | None = None
+    skip: bool = False
     lr: float = 1.0
     note: str = field(default="", compare=False)
 
     @property
     def is_drawn(self) -> bool:
         """Whether it has values of its own: it is neither skipped nor tied."""
-        return bool(self.pieces)
+        return self.tie is None and not self.skip
 
     def check(self, seed: int) -> None:
         """Raise if a law cannot be drawn in the dtype."""

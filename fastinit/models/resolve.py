@@ -133,6 +133,7 @@ class Resolver:
             number,
             rule.label,
             tie=self._tie(rule, values),
+            skip=rule.draw is None and not rule.ties,
             note=rule.note,
         )
         try:
