@@ -23,7 +23,6 @@ MODELS = [
     ("tinyllama", "lora", {}, 201),
     ("mixtral", "mixtral", {}, 291),
     ("mixtral", "qwen_moe", {"n_layers": 32}, 291),
-    ("mixtral", "deepseek", {}, 291),
     ("mixtral", "hf", {}, 291),
     ("vit_b16", "vit", {}, 152),
     ("vit_b16", "vit", {"method": "jax"}, 152),
@@ -109,7 +108,9 @@ LAWS = {
         ("norm.weight", (16,), constant(1)),
         ("output.weight", (50, 16), normal(0.25, 3)),
     ],
-    ("llama", "depth='total', n_layers=32, std=0.04"): [("layers.1.attention.wo.weight", (4, 4), ("normal", 0.005, 2.0))],
+    ("llama", "depth='total', n_layers=32, std=0.04"): [
+        ("layers.1.attention.wo.weight", (4, 4), ("normal", 0.005, 2.0)),
+    ],
     ("olmo", ""): [
         ("embeddings.weight", (50, 16), normal(1.0)),
         ("blocks.1.attention.w_q.weight", (8, 16), normal(0.02, 3)),

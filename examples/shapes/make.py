@@ -21,11 +21,11 @@ def language(kind, **config):
     return getattr(transformers, names.get(kind, f"{kind}ForCausalLM"))(settings)
 
 
-def vision(name):
+def vision(name, **settings):
     """Return a model of timm, whose data sets alone need torchvision."""
     with without_torchvision():
         import timm
-    return timm.create_model(name)
+    return timm.create_model(name, **settings)
 
 
 @contextmanager
@@ -73,6 +73,11 @@ def shapes(module):
         role = f"{type(module.get_submodule(path)).__name__}.{leaf}"
         found[name] = {"shape": list(parameter.shape), "role": role}
     return found
+
+
+def read(name):
+    """Return the shapes in a file of this folder."""
+    return json.loads((HERE / f"{name}.json").read_text())
 
 
 def main():

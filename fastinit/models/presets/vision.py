@@ -89,16 +89,17 @@ def _resnet(*, zero_init_last: bool = False, last: str = "bn3") -> Rules:
     """
     last = check_choice("last", last, ("bn2", "bn3"))
     inner = [name for name in ("bn1", "bn2", "bn3") if not (zero_init_last and name == last)]
-    words = ",".join([*inner, *(f"downsample.{i}" for i in (1, 2))])
+    others = ["downsample.1", "downsample.2", "conv1.1", "conv1.4"]  # the last two of a deep stem
+    norms, words = ",".join(["bn1", "bn2", "bn3", *others]), ",".join([*inner, *others])
     convolution = {"scheme": "he_normal", "mode": "fan_out", "nonlinearity": "relu", "layout": "oi"}
     zeroed: Rules = [(f"layer{{stage}}.{{block}}.{last}.weight", "zeros")] if zero_init_last else []
     return [
         ("**.weight", {"ndim": 4, **convolution}),
         (f"**.{{{words}}}.weight", {"ndim": 1, "scheme": "ones"}),
         *zeroed,
-        ("**.{bn1,bn2,bn3,downsample.1,downsample.2}.bias", "zeros"),
-        ("**.{bn1,bn2,bn3,downsample.1,downsample.2}.running_var", "ones"),
-        ("**.{bn1,bn2,bn3,downsample.1,downsample.2}.{running_mean,num_batches_tracked}", "zeros"),
+        (f"**.{{{norms}}}.bias", "zeros"),
+        (f"**.{{{norms}}}.running_var", "ones"),
+        (f"**.{{{norms}}}.{{running_mean,num_batches_tracked}}", "zeros"),
         ("fc.weight", TORCH_WEIGHT),
         ("fc.bias", TORCH_BIAS),
     ]
