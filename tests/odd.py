@@ -128,8 +128,9 @@ def made(label):
 
 
 _NAMED = re.compile(
-    r"(argument|field) '[^']*' must .*, got .*"
+    r"(argument|field) '[^']*'( \(.*\))? must .*, got .*"
     r"|file '.*' must be a saved ProbeResult: .*"
+    r"|file '.*' must be (JSON|TOML) in UTF-8: .*"
     r"|(probe|recommend)\(\) (has no|decides) argument .*"
     r"|(ProbeResult|SweepResult|[a-z_.]+)\(?.*\)? (got an unexpected|missing|takes) .*",
 )

@@ -45,7 +45,8 @@ def _of_sequence(parts: Sequence[tuple[Any, Any]], after: Any, exact: bool) -> C
 def _of_part(kind: str, argument: Any, after: Any, exact: bool) -> Cost:
     match kind:
         case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-            ways, looks = _of_repeat(*argument, after, exact)
+            least, most, inside = argument
+            ways, looks = _of_repeat(least, most, inside, after, exact)
             return (1 if kind == "POSSESSIVE_REPEAT" and ways < _ENDLESS else ways), looks
         case "SUBPATTERN":
             return _of_sequence(list(argument[-1]), after, exact)

@@ -87,8 +87,7 @@ def _rows(assignment: Assignment) -> list[dict[str, Any]]:
 
 def _of_piece(piece: Piece) -> dict[str, Any]:
     fan_in, fan_out = piece.fans
-    std = math.sqrt(piece.law.variance)
-    return {"fan_in": fan_in, "fan_out": fan_out, "law": _law(piece.law), "std": std, "stream": piece.name}
+    return {"fan_in": fan_in, "fan_out": fan_out, "law": _law(piece.law), "std": piece.std, "stream": piece.name}
 
 
 def _law(law: Law) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,14 @@ class Piece:
     fans: tuple[float, float]
     box: Box
     shape: Shape
+
+    @property
+    def std(self) -> float:
+        """The standard deviation of an element, infinity where its square is no float."""
+        try:
+            return math.sqrt(self.law.variance)
+        except OverflowError:
+            return math.inf
 
     def tensor(self, dtype: str, seed: int) -> Tensor:
         """Return the address of its elements."""
@@ -118,7 +127,7 @@ class Assignment:
     def streams(self) -> Iterator[tuple[int, str]]:
         """Yield the stream and the name of each piece that draws."""
         for piece in self.pieces:
-            if piece.law.variance:
+            if piece.std:
                 yield stream(piece.name), piece.name
 
 

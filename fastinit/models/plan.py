@@ -15,8 +15,8 @@ from .assigned import Assignments as Assignments
 from .explain import Explanation
 from .expressions import Number
 from .presets import preset_lines, preset_plan
+from .reading import read_rules, read_variables
 from .resolve import Resolver, read_shapes
-from .rules import read_rules, read_variables
 
 
 class Plan:
@@ -192,6 +192,8 @@ class Plan:
         True
         """
         found, number = self.resolve(shapes, dtype=dtype), check_seed(seed)
+        if out is not None and not isinstance(out, Mapping):
+            raise TypeError(f"argument 'out' must be a mapping of names to arrays, got {shown(out)}")
         given = {} if out is None else dict(out)
         for name in given:
             if name not in found:

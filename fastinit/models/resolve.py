@@ -98,7 +98,7 @@ class Resolver:
                 found[name] = chosen[0]
         if none or several:
             words = [f"none for {_listed(none)}"] * bool(none) + [f"several for {_listed(several)}"] * bool(several)
-            raise ValueError(f"argument 'shapes' must have exactly one rule for each parameter: {'; '.join(words)}")
+            raise ValueError(f"argument 'shapes' must have exactly one rule for each parameter, got {'; '.join(words)}")
         return found
 
     def _candidates(self, parameter: Parameter) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -256,6 +256,8 @@ def _frozen(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def _hashed(value: Any) -> Any:
+    if isinstance(value, dict):  # which nothing takes: it is refused where it is read
+        return _hashed([*value.items()])
     return tuple(map(_hashed, value)) if isinstance(value, list | tuple) else value
 
 
