@@ -290,8 +290,7 @@ class Plan:
         --------
         >>> import fastinit as fi
         >>> plan = fi.Plan.preset("gpt2", n_layers=12)
-        >>> plan.resolve({"transformer.h.3.mlp.c_proj.weight": (3072, 768)})
-        ...     ["transformer.h.3.mlp.c_proj.weight"].pieces[0].law
+        >>> plan.resolve({"h.3.mlp.c_proj.weight": (3072, 768)})["h.3.mlp.c_proj.weight"].pieces[0].law
         Normal(mean=0.0, std=0.00408...)
         """
         return cls(**preset_plan(name, variables))
@@ -303,8 +302,8 @@ class Plan:
         Examples
         --------
         >>> import fastinit as fi
-        >>> print(fi.Plan.presets()["gpt2"])
-        x
+        >>> fi.Plan.presets()["dit"]
+        'DiT: Xavier, zero modulation and output; DiT models.py:182-216'
         """
         return preset_lines()
 
