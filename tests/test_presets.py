@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import fastinit as fi
 
@@ -15,6 +16,8 @@ SHAPES = Path(__file__).parent.parent / "examples" / "shapes"
 MODELS = [
     ("gpt2", "gpt2", {"n_layers": 12}, 148),
     ("gpt2", "hf", {}, 148),
+    ("mamba_130m", "mamba", {"n_layers": 24}, 242),
+    ("mamba_130m", "mamba", {"n_layers": 24, "library": "transformers", "std": 0.1}, 242),
     ("gpt2", "mup", {"base": 256, "width": 768, "n_layers": 12}, 148),
     ("tinyllama", "llama", {}, 201),
     ("tinyllama", "llama", {"depth": "total", "n_layers": 22}, 201),
@@ -228,6 +231,44 @@ LAWS = {
         ("final_layer.linear.weight", (32, 32), constant(0)),
         ("blocks.3.attn.qkv.bias", (96,), constant(0)),
     ],
+    ("mamba", "n_layers=4"): [
+        ("backbone.embedding.weight", (50, 16), normal(0.02)),
+        ("backbone.layers.0.mixer.in_proj.weight", (64, 16), uniform(0.25)),
+        ("backbone.layers.0.mixer.conv1d.weight", (32, 1, 4), uniform(0.5)),
+        ("backbone.layers.0.mixer.conv1d.bias", (32,), uniform(0.5)),
+        ("backbone.layers.0.mixer.dt_proj.weight", (32, 4), uniform(0.5)),
+        ("backbone.layers.0.mixer.out_proj.weight", (16, 64), uniform(1 / 16)),
+        ("backbone.layers.0.mixer.D", (32,), constant(1)),
+        ("backbone.layers.0.norm.weight", (16,), constant(1)),
+    ],
+    ("mamba2", "n_layers=4, residuals=4"): [
+        ("backbone.layers.0.mixer.out_proj.weight", (16, 64), uniform(1 / 32)),
+        ("backbone.layers.0.mlp.fc2.weight", (16, 64), uniform(1 / 32)),
+        ("backbone.layers.0.mlp.fc1.weight", (128, 16), uniform(1 / 4)),
+        ("backbone.layers.0.mixer.norm.weight", (64,), constant(1)),
+    ],
+    ("gated_deltanet", ""): [
+        ("model.embeddings.weight", (50, 16), normal(0.02)),
+        ("model.layers.1.attn.q_proj.weight", (16, 16), normal(0.02)),
+        ("model.layers.1.attn.q_conv1d.weight", (16, 1, 4), normal(0.02)),
+        ("model.layers.1.attn.o_proj.weight", (16, 16), normal(0.02)),
+        ("model.layers.1.attn.o_norm.weight", (8,), constant(1)),
+    ],
+    ("gated_deltanet", "prenorm='rescale', n_layers=8"): [
+        ("model.layers.1.attn.o_proj.weight", (16, 16), uniform(1 / 16)),
+        ("model.layers.1.mlp.down_proj.weight", (16, 64), uniform(1 / 32)),
+        ("model.layers.1.mlp.up_proj.weight", (64, 16), normal(0.02)),
+    ],
+    ("gated_deltanet", "prenorm='zero'"): [("model.layers.1.attn.o_proj.weight", (16, 16), constant(0))],
+    ("rwkv7", "n_layers=8"): [
+        ("emb.weight", (50, 64), uniform(1e-4)),
+        ("blocks.3.att.k_a", (1, 1, 64), constant(1.02)),
+        ("blocks.3.att.w1", (64, 32), constant(0)),
+        ("blocks.3.att.output.weight", (64, 64), constant(0)),
+        ("blocks.3.att.ln_x.weight", (64,), constant(0.5**0.7)),
+        ("blocks.3.att.ln_x.bias", (64,), constant(0)),
+        ("blocks.3.ln1.weight", (64,), constant(1)),
+    ],
     ("resnet", ""): [
         ("layer2.0.conv2.weight", (8, 4, 3, 3), normal(math.sqrt(2 / 72))),
         ("layer2.0.downsample.0.weight", (8, 4, 1, 1), normal(0.5)),
@@ -299,6 +340,65 @@ def test_scalars_by_depth():
     found = plan.init({"resid_lambdas": 5, "x0_lambdas": 5}, seed=0, dtype="float64")
     assert found["resid_lambdas"] == pytest.approx([1.15, 1.125, 1.1, 1.075, 1.05])
     assert found["x0_lambdas"] == pytest.approx([0.2, 0.1625, 0.125, 0.0875, 0.05])
+
+
+def test_time_steps_and_decay_rates():
+    shapes = {f"layers.0.mixer.{name}": 40_000 for name in ("A_log", "dt_bias")}
+    found = fi.Plan.preset("mamba2", n_layers=2).init(shapes, seed=5, dtype="bfloat16")
+    a, dt = (found[name].astype("f8") for name in shapes)
+    assert found["layers.0.mixer.A_log"].dtype == np.float32
+    assert stats.kstest(np.exp(a), stats.uniform(1, 15).cdf).pvalue > 1e-3
+    assert stats.kstest(np.log(np.log1p(np.exp(dt))), stats.uniform(np.log(1e-3), np.log(100)).cdf).pvalue > 1e-3
+    fla = fi.Plan.preset("gated_deltanet").init({"layers.0.attn.A_log": 40_000}, seed=5)["layers.0.attn.A_log"]
+    assert np.isfinite(fla).all()
+    assert stats.kstest(np.exp(fla.astype("f8")), stats.uniform(0, 16).cdf).pvalue > 1e-3
+    one = fi.Plan.preset("mamba", n_layers=2).init({"layers.0.mixer.A_log": (6, 16)}, seed=5)["layers.0.mixer.A_log"]
+    np.testing.assert_allclose(one, np.log(np.arange(1, 17))[None].repeat(6, 0), rtol=1e-6)
+
+
+def test_ramps_of_rwkv7():
+    n, layers, layer, head = 128, 12, 5, 32
+    path = f"blocks.{layer}.att."
+    names = [path + name for name in ("w0", "a0", "v0", "k_k", "x_r", "x_w", "x_k", "x_v", "x_a", "x_g")]
+    names.append(f"blocks.{layer}.ffn.x_k")
+    found = fi.Plan.preset("rwkv7", n_layers=layers, head_size=head).init(dict.fromkeys(names, (1, 1, n)), seed=0)
+    found = {name.removeprefix(path): tensor.reshape(-1) for name, tensor in found.items()}
+    i = np.arange(n)
+    up, down = layer / (layers - 1), 1 - layer / layers
+    linear, zigzag = i / (n - 1) - 0.5, ((i % head) - (head - 1) / 2) / ((head - 1) / 2)
+    zigzag = zigzag * abs(zigzag)
+    expected = {
+        "w0": -6 + 6 * (i / (n - 1)) ** (1 + up**0.3) + 0.5 + zigzag * 2.5,
+        "a0": -0.19 + zigzag * 0.3 + linear * 0.4, "v0": 0.73 - linear * 0.4, "k_k": 0.71 - linear * 0.1,
+        f"blocks.{layer}.ffn.x_k": 1 - (i / n) ** (down**4),
+        **{f"x_{c}": 1 - (i / n) ** (p * down) for c, p in zip("rwkvag", (0.2, 0.9, 0.7, 0.7, 0.9, 0.2), strict=True)},
+    }  # fmt: skip
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_orthogonal_matrices_of_rwkv7():
+    shapes = {"head.weight": (96, 24), "blocks.0.att.key.weight": (24, 24), "blocks.0.att.w2": (8, 24),
+              "blocks.0.ffn.key.weight": (96, 24), "blocks.0.att.value.weight": (24, 24)}  # fmt: skip
+    found = fi.Plan.preset("rwkv7", n_layers=2).init(shapes, seed=1)
+    gains = {name: np.linalg.svd(tensor.astype("f8"), compute_uv=False) for name, tensor in found.items()}
+    for (name, values), gain in zip(gains.items(), (1.0, 0.1, 0.1, 1.0, 1.0), strict=True):
+        np.testing.assert_allclose(values, gain, rtol=1e-5, err_msg=name)
+
+
+def test_positions_of_dit():
+    side, width = 6, 32
+    found = fi.Plan.preset("dit").init({"pos_embed": (1, side * side, width)}, seed=0)["pos_embed"][0]
+    omega = 10000.0 ** -(np.arange(width // 4) / (width / 4))
+    columns, rows = np.tile(np.arange(side), side)[:, None] * omega, np.repeat(np.arange(side), side)[:, None] * omega
+    expected = np.concatenate([np.sin(columns), np.cos(columns), np.sin(rows), np.cos(rows)], 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_recurrent_kernels_are_orthogonal():
+    for preset, name in (("keras", "lstm/lstm_cell/recurrent_kernel"), ("flax", "LSTMCell_0/hi/kernel")):
+        found = fi.Plan.preset(preset).init({name: (12, 12)}, seed=0)[name].astype("f8")
+        np.testing.assert_allclose(found @ found.T, np.eye(12), atol=1e-5)
 
 
 def test_the_forget_gates_bias():

@@ -201,7 +201,7 @@ def _whisper(*, std: float = 0.02, padding_idx: Index | None = None, tied: bool 
     embedding = "model.decoder.embed_tokens.weight"
     padded = {} if padding_idx is None else {"set": {"[padding_idx]": 0}}
     return [
-        ("**.encoder.embed_positions.weight", "skip"),
+        ("**.encoder.embed_positions.weight", {"scheme": "sinusoids", "endpoint": True}),
         ("**.decoder.embed_positions.weight", normal("std")),
         ("**.decoder.embed_tokens.weight", normal("std", **padded)),
         ("**.{conv1,conv2,q_proj,k_proj,v_proj,out_proj,fc1,fc2}.weight", normal("std")),

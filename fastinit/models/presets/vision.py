@@ -66,7 +66,7 @@ def _dit() -> Rules:
     """Patches as a linear layer, embeddings N(0, 0.02²), tables of sines for positions."""
     block = "**.blocks.{layer}."
     return [
-        ("**.pos_embed", "skip"),
+        ("**.pos_embed", {"scheme": "sinusoids", "columns": "round(sqrt(shape[-2]))"}),
         ("**.x_embedder.proj.weight", {**XAVIER, "layout": "oiii"}),
         ("**.y_embedder.embedding_table.weight", normal(0.02)),
         ("**.t_embedder.mlp.{0,2}.weight", normal(0.02)),
