@@ -128,7 +128,7 @@ def made(label):
 
 
 _NAMED = re.compile(
-    r"(argument|field) '[^']*' must .*, got .*"
+    r"(argument|field) '[^']*'( \(.*\))? must .*, got .*"
     r"|file '.*' must be a saved ProbeResult: .*"
     r"|file '.*' must (be|hold|have|name) .*"
     r"|(probe|recommend)\(\) (has no|decides) argument .*"

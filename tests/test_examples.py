@@ -14,6 +14,7 @@ SAYS = {
     "shards.py": "the shards are the tensor: True",
     "edge_of_chaos.py": "edge_of_chaos.png",
     "which_scheme.py": "keeps the signal best",
+    "whole_model.py": "a part is the whole's: True",
     "residual_depth.py": "linear  1/sqrt(L)           2.6",
 }
 

@@ -117,6 +117,9 @@ def small(function, **further):
 
 
 CALLS = {
+    "Plan": Call(fi.Plan, {
+        "rules": [[("a", "zeros"), ("b*", {"scheme": "normal"})], fi.Plan([("**", "skip")])],
+        "variables": [None, {"n": 3, "x": "1 / n"}], "first_match": [True, False]}, ("rules",)),
     "init": Call(fi.init, TENSOR | WIRING | PARAMETERS | {
         "scheme": SCHEMES, "fan_in": [None, 3], "fan_out": [None, 2.5]}, ("scheme", "shape"), ours=tuple(PARAMETERS)),
     "normal": Call(fi.normal, TENSOR | NUMBERS, ("shape",)),
@@ -157,7 +160,45 @@ CALLS = {
 RESULT = fi.probe(depth=3, width=4, batch=4)
 SWEPT = fi.sweep(depth=[1, 2], width=[3, 4], batch=2, seed=range(2))
 ADVICE = fi.recommend(depth=2, width=4, batch=4, candidates=["he_normal", "xavier_normal"])
+PLAN = fi.Plan([("**", {"scheme": "normal", "std": "1 / n"})], variables={"n": 2})
+SHAPES = {"shapes": [{"w": (4, 6)}, {"w": {"shape": 7, "role": "Linear.weight"}, "": ()}, {}, {"w": np.ones((2, 3))}]}
 METHODS = {
+    "Plan.resolve": Call(PLAN.resolve, SHAPES | {"dtype": TENSOR["dtype"]}, ("shapes",)),
+    "Plan.init": Call(
+        PLAN.init,
+        SHAPES | {"seed": TENSOR["seed"], "dtype": TENSOR["dtype"], "out": [None, {"w": np.ones((4, 6), "f4")}]},
+        ("shapes",),
+    ),
+    "Plan.explain": Call(lambda **given: repr(PLAN.explain(**given)), SHAPES | {"dtype": TENSOR["dtype"]}, ("shapes",)),
+    "Plan.learning_rates": Call(PLAN.learning_rates, SHAPES, ("shapes",)),
+    "Plan.preset": Call(
+        lambda name, **variables: fi.Plan.preset(name, **variables),
+        {
+            "name": [*fi.Plan.presets()],
+            "n_layers": [3, 12],
+            "std": [0.02, 1],
+            "tied": [True, False],
+            "d_model": [64],
+            "base": [256],
+            "width": [512.0],
+            "n_embd": [64],
+            "method": ["llama", "jax", "gaussian"],
+            "r": [8],
+            "n_classes": [10],
+            "padding_idx": [None, 0],
+        },
+        ("name",),
+    ),
+    "Plan.presets": Call(fi.Plan.presets, {}),
+    "Plan.rules": Call(lambda: PLAN.rules, {}),
+    "Plan.variables": Call(lambda: PLAN.variables, {}),
+    "Plan.first_match": Call(lambda: PLAN.first_match, {}),
+    "Plan.to_dict": Call(PLAN.to_dict, {}),
+    "Plan.to_json": Call(PLAN.to_json, {}),
+    "Plan.from_dict": Call(fi.Plan.from_dict, {"record": [PLAN.to_dict()]}, ("record",)),
+    "Plan.from_json": Call(fi.Plan.from_json, {"text": [PLAN.to_json()]}, ("text",)),
+    "Plan.save": Call(PLAN.save, {"path": ["plan.toml", "plan.json"]}, ("path",), also=(OSError,)),
+    "Plan.load": Call(fi.Plan.load, {"path": ["plan.toml"]}, ("path",), also=(OSError,)),
     "Scheme.law": Call(fi.get_scheme("xavier_normal").law, {"fans": [fi.Fans(3, 4)]}, ("fans",)),
     "ProbeResult.table": Call(RESULT.table, {"layers": [None, 2]}),
     "ProbeResult.to_pandas": Call(RESULT.to_pandas, {}),
@@ -261,6 +302,7 @@ def folder(tmp_path_factory):
         RESULT.save("result.json")
         fi.checkpoint.write("checkpoint", STORED_SHAPES, STORED_PLAN, seed=3)
         Path("shapes.json").write_text(json.dumps(STORED_SHAPES))
+        PLAN.save("plan.toml")
         yield
 
 
@@ -310,6 +352,36 @@ def test_every_argument_is_called(name):
     assert {*call.ours} <= {*call.usual}
     if name in ("probe", "sweep"):
         assert {*ARGUMENTS, *WORDS} <= {*call.usual}
+
+
+# What each part of a rule may well be.
+PARTS = {
+    "scheme": ["normal", "skip", "he_normal", "sparse"], "std": [0.5, "1 / n", "1 / fan_in"], "ndim": [2, [1, 2]],
+    "role": ["*.weight"], "when": ["ndim == 2", True], "dtype": ["float32", "bfloat16"], "stack": ["i", ["i", "j"]],
+    "tie": ["v", ["x", "v"]], "lr": [0.5, "1 / n"], "note": ["words"], "name": ["{name}.x", "{i}"], "axis": [0, -1],
+    "set": [{"[0]": 1}, {"[:, 1:]": "n"}], "layout": ["oi", [[0], [1]]], "groups": [2, "n"], "stride": [1], "size": [3],
+    "transposed": [False], "fan_in": [3, "n"], "fan_out": [2.5], "fans_of": ["v"],
+    "segments": [[{"name": "q"}, {"name": "k", "size": "n"}], [{"name": "q", "scheme": "ones"}]],
+}  # fmt: skip
+
+
+@lane(150, 4000)
+@given(
+    st.dictionaries(st.sampled_from([*PARTS]), st.one_of(labels, st.integers(0, 3)), max_size=5), labels, st.booleans()
+)
+def test_an_odd_rule_is_answered(parts, key, is_odd):
+    rule = {"scheme": "normal"} | {
+        name: PARTS[name][what % len(PARTS[name])] if isinstance(what, int) else made(what)
+        for name, what in parts.items()
+    }  # fmt: skip
+    if is_odd:
+        with contextlib.suppress(Exception):
+            rule[made(key)] = 3
+    plan = answers(lambda: fi.Plan([("w", rule), ("v", "he_normal")], variables={"n": 2}))
+    if plan is not None:
+        answers(lambda: (plan.to_json(), hash(plan), repr(plan), fi.Plan.from_json(plan.to_json())))
+        answers(lambda: plan.init({"w": (4, 6), "v": (4, 6)}, seed=0))
+        answers(lambda: (repr(plan.explain({"w": (2, 2), "v": 3})), plan.explain({"w": (2, 2), "v": 3})._repr_html_()))
 
 
 RECORDED = RESULT.to_dict()

@@ -12,8 +12,8 @@ from ..weights.laws import Law
 from ..words import number, printable
 from .pieces import Assignment, Piece
 
-_COLUMNS = ("parameter", "shape", "dtype", "rule", "fan_in", "fan_out", "law", "std", "stream")
-_RIGHT = {"fan_in", "fan_out", "std"}
+_COLUMNS = ("parameter", "shape", "dtype", "rule", "fan_in", "fan_out", "law", "std", "lr", "stream")
+_RIGHT = {"fan_in", "fan_out", "std", "lr"}
 # Lines of a parameter in many pieces.
 _MOST_PIECES = 4
 
@@ -24,7 +24,8 @@ class Explanation:
     Attributes
     ----------
     rows
-        A dict for each parameter, and each piece of one that is drawn in pieces.
+        A dict for each parameter, and each piece of one that is drawn in pieces. Beside what is printed: the rule's
+        `note`. Factors of the learning rate are printed where one differs from 1.
     unused
         Patterns that no parameter matched.
     """
@@ -34,19 +35,28 @@ class Explanation:
         used = {assignment.rule for assignment in found.values()}
         self.unused = [pattern for i, pattern in enumerate(patterns) if i not in used]
 
+    @property
+    def _columns(self) -> list[str]:
+        told = any(row["lr"] != 1.0 for row in self.rows)
+        return [column for column in _COLUMNS if told or column != "lr"]
+
+    def _cells(self) -> list[dict[str, str]]:
+        return [{column: _cell(row[column]) for column in self._columns} for row in self.rows]
+
     def __repr__(self) -> str:
-        cells = [dict(zip(_COLUMNS, _COLUMNS, strict=True)), *map(_cells, self.rows)]
-        widths = {column: max(len(row[column]) for row in cells) for column in _COLUMNS}
-        lines = ["  ".join(_justified(row[c], widths[c], c) for c in _COLUMNS).rstrip() for row in cells]
+        columns = self._columns
+        cells = [dict(zip(columns, columns, strict=True)), *self._cells()]
+        widths = {column: max(len(row[column]) for row in cells) for column in columns}
+        lines = ["  ".join(_justified(row[c], widths[c], c) for c in columns).rstrip() for row in cells]
         if self.unused:
             lines += ["", f"rules that matched nothing: {', '.join(self.unused)}"]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+        heads = "".join(f"<th>{column}</th>" for column in self._columns)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(row).values()) + "</tr>"
-            for row in self.rows
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells.values()) + "</tr>"
+            for cells in self._cells()
         )
         unused = f"<p>rules that matched nothing: {html.escape(', '.join(self.unused))}</p>" if self.unused else ""
         return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{unused}"
@@ -59,6 +69,7 @@ def _rows(assignment: Assignment) -> list[dict[str, Any]]:
         "dtype": assignment.dtype,
         "rule": assignment.pattern,
         "lr": assignment.lr,
+        "note": assignment.note,
     }
     if not assignment.is_drawn:
         law = "skip" if assignment.tie is None else f"tied to {assignment.tie}"
@@ -76,8 +87,7 @@ def _rows(assignment: Assignment) -> list[dict[str, Any]]:
 
 def _of_piece(piece: Piece) -> dict[str, Any]:
     fan_in, fan_out = piece.fans
-    std = math.sqrt(piece.law.variance)
-    return {"fan_in": fan_in, "fan_out": fan_out, "law": _law(piece.law), "std": std, "stream": piece.name}
+    return {"fan_in": fan_in, "fan_out": fan_out, "law": _law(piece.law), "std": piece.std, "stream": piece.name}
 
 
 def _law(law: Law) -> str:
@@ -85,10 +95,6 @@ def _law(law: Law) -> str:
     numbers = {f.name: getattr(law, f.name) for f in fields(cast(Any, law)) if f.repr}
     words = (f"{k}={number(v, 4) if isinstance(v, float) else v}" for k, v in numbers.items())
     return f"{type(law).__name__}({', '.join(words)})"
-
-
-def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    return {column: _cell(row[column]) for column in _COLUMNS}
 
 
 def _cell(value: Any) -> str:

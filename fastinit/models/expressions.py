@@ -101,14 +101,15 @@ class Expression:
         try:
             result: Number = self._evaluate(self._tree, values)
         except (ArithmeticError, TypeError, IndexError) as error:
-            raise self._refusal(f"{error}{_given(self.names, values)}") from None
+            reason = "a number is too large" if isinstance(error, OverflowError) else str(error)
+            raise self._refusal(f"{reason}{_given(self.names, values)}") from None
         except ValueError as error:
             if str(error).startswith("argument "):  # of a value that was asked for
                 raise
             raise self._refusal(f"{error}{_given(self.names, values)}") from None
         if isinstance(result, tuple) or result != result:
             raise self._refusal(f"its value is {shown(result)}{_given(self.names, values)}")
-        return result
+        return int(result) if isinstance(result, bool) else result
 
     def _refusal(self, reason: str) -> ValueError:
         return ValueError(f"{self._where} must be a number or arithmetic with one, got {shown(self.text)}: {reason}")
@@ -116,6 +117,8 @@ class Expression:
     def _parsed(self) -> ast.expr:
         if len(self.text) > MOST_CHARACTERS:
             raise self._refusal(f"it has more than {MOST_CHARACTERS} characters")
+        if not self.text.isascii():
+            raise self._refusal("it has characters that are not ASCII")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
@@ -167,9 +170,12 @@ class Expression:
 
     def _named(self, name: str, values: Mapping[str, Value]) -> Value:
         try:
-            return values[name]
+            value = values[name]
         except KeyError:
             raise self._refusal(f"there is no {shown(name)} here{nearest(name, values)}") from None
+        if isinstance(value, str):  # a word that a pattern captured
+            raise self._refusal(f"{name} is the text {shown(value)}")
+        return value
 
 
 _WORDS = {*FUNCTIONS, *CONSTANTS}

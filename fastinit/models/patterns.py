@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
+import warnings
 from functools import lru_cache
-from typing import Any
 
 from ..words import plain_string, shown
+from .costs import MOST_WORK, work
 
 # Between the parts of a name: "layers.0.weight" of PyTorch, "layers/0/kernel" of JAX and Keras.
 SEPARATORS = "./"
 MOST_CHARACTERS = 400
-# Each open repetition may end at each character of a name: with many of them matching would take for ever.
-_MOST_REPEATS, _MOST_WIDE = 8, 3
-MOST_IN_NAME = 512
-
-_NUMBER = r"[0-9]{1,18}"
+# Whole numbers: a star before them takes none of their digits.
+_NUMBER = r"(?<![0-9])[0-9]{1,18}+(?![0-9])"
 _TOKEN = re.compile(
     r"(?P<start>\A\*\*[./])|(?P<any>\*\*)|(?P<part>\*)|(?P<one>\?)|(?P<set>\[!?[^\]]+\])|\{(?P<braces>[^{}]*)\}|(?P<text>.)",
     re.DOTALL,
@@ -40,14 +38,14 @@ class Pattern:
 
     def __init__(self, text: object) -> None:
         if isinstance(text, re.Pattern) and isinstance(text.pattern, str):
-            text = f"re:{text.pattern}"
+            text = f"re:{_flags(text)}{text.pattern}"
         plain = plain_string(text)
         if plain is None:
             raise TypeError(f"argument 'rules' must begin each rule with a pattern, a string, got {shown(text)}")
         self.text = plain
         if len(plain) > MOST_CHARACTERS:
             raise self._refusal(f"at most {MOST_CHARACTERS} characters long")
-        self._regex = self._expression(plain[3:]) if plain.startswith("re:") else self._glob(plain)
+        self._regex = self._compiled(plain[3:]) if plain.startswith("re:") else self._glob(plain)
         self.captures = tuple(self._regex.groupindex)
 
     def __repr__(self) -> str:
@@ -61,27 +59,21 @@ class Pattern:
     def _refusal(self, rule: str) -> ValueError:
         return ValueError(f"argument 'rules' must have patterns that are {rule}, got {shown(self.text)}")
 
-    def _expression(self, source: str) -> re.Pattern[str]:
-        regex = self._compiled(source)
-        # Each repetition within another multiplies the ways to match a name: none of them ends on a hostile one.
-        parser: Any = re._parser  # type: ignore[attr-defined]
-        repeats, wide = _repeats(parser.parse(source), nested=False)
-        if repeats > _MOST_REPEATS or wide > _MOST_WIDE:
+    def _compiled(self, source: str) -> re.Pattern[str]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                regex, cost = _regex(source)
+        except (re.error, ValueError, RecursionError, OverflowError, MemoryError) as error:
+            raise self._refusal(f"a glob or 're:' and a regular expression ({error})") from None
+        if cost > MOST_WORK:
             raise self._refusal(
-                f"free of repetitions within repetitions, of at most {_MOST_REPEATS} of them, {_MOST_WIDE} of any text"
+                "quick to match: with few stars, or other repetitions, that may end in many places, and none within "
+                "another"
             )
         return regex
 
-    def _compiled(self, source: str) -> re.Pattern[str]:
-        try:
-            return _regex(source)
-        except (re.error, RecursionError, OverflowError, MemoryError) as error:
-            raise self._refusal(f"a glob or 're:' and a regular expression ({error})") from None
-
     def _glob(self, text: str) -> re.Pattern[str]:
-        stars = re.findall(r"\*+", text)
-        if len(stars) > _MOST_REPEATS or sum(len(star) > 1 for star in stars) > _MOST_WIDE:
-            raise self._refusal(f"globs of at most {_MOST_REPEATS} stars, {_MOST_WIDE} of them double")
         pieces: list[str] = []
         seen: set[str] = set()
         for token in _TOKEN.finditer(text):
@@ -89,7 +81,7 @@ class Pattern:
             if kind == "braces":
                 pieces.append(self._braces(value, seen))
             elif kind == "set":
-                pieces.append("[" + value[1:].replace("!", "^", 1) if value[1] == "!" else _escaped_set(value))
+                pieces.append(_set(value[1:-1]))
             elif kind == "text":
                 if value in "{}":
                     raise self._refusal("globs with braces around a name or words, as {layer} or {q,k,v}")
@@ -105,7 +97,7 @@ class Pattern:
         if not (inside.isidentifier() and inside.isascii()):
             raise self._refusal("globs with braces around a name or words, as {layer} or {q,k,v}")
         if inside in seen:
-            return f"(?P={inside})"
+            return f"(?<![0-9])(?P={inside})(?![0-9])"
         seen.add(inside)
         return f"(?P<{inside}>{_NUMBER})"
 
@@ -113,51 +105,22 @@ class Pattern:
 _GLOBS = {"start": r"(?:.*[./])?", "any": ".*", "part": "[^./]*", "one": "[^./]"}
 
 
-def _escaped_set(text: str) -> str:
-    return "[" + text[1:-1].replace("\\", r"\\").replace("^", r"\^") + "]"
+def _set(inside: str) -> str:
+    """Return the regular expression of a set: characters and ranges, or with `!` all others but the separators."""
+    negated = inside.startswith("!") and len(inside) > 1
+    text = re.sub(r"[\\\[^&~|]", r"\\\g<0>", inside[negated:])
+    return f"[^{text}{SEPARATORS}]" if negated else f"[{text}]"
+
+
+def _flags(pattern: re.Pattern[str]) -> str:
+    letters = "".join(c for c, flag in (("i", re.I), ("m", re.M), ("x", re.X)) if pattern.flags & flag)
+    return f"(?{letters})" if letters else ""
 
 
 @lru_cache(maxsize=1024)
-def _regex(source: str) -> re.Pattern[str]:
-    return re.compile(source, re.ASCII | re.DOTALL)
+def _regex(source: str) -> tuple[re.Pattern[str], int]:
+    compiled = re.compile(source, _FLAGS)
+    return compiled, work(source, _FLAGS)
 
 
-def _repeats(parsed: Any, *, nested: bool) -> tuple[int, int]:
-    """Count the open repetitions, and those of any text; one within another counts as too many."""
-    repeats = wide = 0
-    for kind, argument in parsed:
-        name = str(kind)
-        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            _, most, inside = argument
-            is_open = most > _MOST_BOUNDED
-            repeats += _TOO_MANY if is_open and nested else is_open
-            wide += is_open and any(str(k) in ("ANY", "NOT_LITERAL") or "NEGATE" in str(a) for k, a in inside)
-            branches = [inside]
-            deeper = nested or is_open
-        else:
-            deeper = nested
-            branches = _branches(name, argument)
-        for branch in branches:
-            more, wider = _repeats(branch, nested=deeper)
-            repeats, wide = repeats + more, wide + wider
-    return repeats, wide
-
-
-def _branches(kind: str, argument: Any) -> list[Any]:
-    """Return what stands within a group or beside a bar."""
-    match kind:
-        case "SUBPATTERN":
-            return [argument[-1]]
-        case "ATOMIC_GROUP":
-            return [argument]
-        case "BRANCH":
-            return list(argument[1])
-        case "ASSERT" | "ASSERT_NOT":
-            return [argument[1]]
-        case "GROUPREF_EXISTS":
-            return [branch for branch in argument[1:] if branch is not None]
-    return []
-
-
-_MOST_BOUNDED = 64
-_TOO_MANY = 1 << 10
+_FLAGS = re.ASCII | re.DOTALL

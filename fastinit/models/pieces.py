@@ -48,6 +48,14 @@ class Piece:
     box: Box
     shape: Shape
 
+    @property
+    def std(self) -> float:
+        """The standard deviation of an element, infinity where its square is no float."""
+        try:
+            return math.sqrt(self.law.variance)
+        except OverflowError:
+            return math.inf
+
     def tensor(self, dtype: str, seed: int) -> Tensor:
         """Return the address of its elements."""
         return Tensor(self.shape, dtype, seed, self.name, self.layout)
@@ -64,13 +72,15 @@ class Assignment:
     rule
         The number of its rule in the plan, from 0.
     pattern
-        The rule's pattern.
+        The rule's pattern, and the role that it asks for.
     pieces
         They cover the parameter and do not overlap.
     sets
         (box, value): elements that get a value of their own in the end.
     tie
         The parameter whose values these are, None for most.
+    skip
+        Whether the plan leaves it alone.
     lr
         Factor of the learning rate that belongs to it, 1 for most.
     note
@@ -85,13 +95,14 @@ class Assignment:
     pieces: tuple[Piece, ...] = ()
     sets: tuple[tuple[Box, float], ...] = ()
     tie: str | None = None
+    skip: bool = False
     lr: float = 1.0
     note: str = field(default="", compare=False)
 
     @property
     def is_drawn(self) -> bool:
         """Whether it has values of its own: it is neither skipped nor tied."""
-        return bool(self.pieces)
+        return self.tie is None and not self.skip
 
     def check(self, seed: int) -> None:
         """Raise if a law cannot be drawn in the dtype."""
@@ -134,7 +145,7 @@ class Assignment:
     def streams(self) -> Iterator[tuple[int, str]]:
         """Yield the stream and the name of each piece that draws."""
         for piece in self.pieces:
-            if piece.law.variance:
+            if piece.std:
                 yield stream(piece.name), piece.name
 
 

@@ -8,16 +8,15 @@ from typing import Any
 from numpy.typing import DTypeLike, NDArray
 
 from ..weights.dtypes import check_dtype
-from ..weights.initialize import fill_target
-from ..weights.regions import RegionLike, check_region
 from ..weights.streams import check_seed
-from ..words import check_flag, fitting, printable, shown
+from ..words import check_flag, fitting, shown
 from . import written
+from .assigned import Assignments as Assignments
 from .explain import Explanation
 from .expressions import Number
-from .pieces import Assignment
+from .presets import preset_lines, preset_plan
+from .reading import read_rules, read_variables
 from .resolve import Resolver, read_shapes
-from .rules import read_rules, read_variables
 
 
 class Plan:
@@ -48,7 +47,7 @@ class Plan:
         - `segments` along `axis`: dicts with a `name` each, a `size` (an expression; those without share the rest) and
           what differs from the rule: packed q|k|v, gate|up;
         - `set`: elements with a value of their own, `{"[0]": 0}`, `{"[:, 1]": 0}`;
-        - `tie`: the name of the parameter that it shares its values with;
+        - `tie`: the name of the parameter that it shares its values with, or several: the first that there is;
         - `lr`: the factor of the learning rate that belongs to it; `note`: words of yours.
 
         Expressions are arithmetic with + - * / // % **, comparisons, `… if … else …` and the functions sqrt, exp,
@@ -193,6 +192,8 @@ class Plan:
         True
         """
         found, number = self.resolve(shapes, dtype=dtype), check_seed(seed)
+        if out is not None and not isinstance(out, Mapping):
+            raise TypeError(f"argument 'out' must be a mapping of names to arrays, got {shown(out)}")
         given = {} if out is None else dict(out)
         for name in given:
             if name not in found:
@@ -232,7 +233,79 @@ class Plan:
         w          (8, 4)  float32  w          8        -  Normal(mean=0, std=0.5)  0.5  w
         b          (4,)    float32  b          -        -  Constant(value=0)          0  b
         """
-        return Explanation(self.resolve(shapes, dtype=dtype), [rule.pattern.text for rule in self._rules])
+        return Explanation(self.resolve(shapes, dtype=dtype), [rule.label for rule in self._rules])
+
+    def learning_rates(self, shapes: Mapping[str, Any]) -> dict[str, float]:
+        """Return the factor of the learning rate that belongs to each parameter: the rules' `lr`, 1 where none is said.
+
+        Parameters
+        ----------
+        shapes
+            As in `resolve`.
+
+        Returns
+        -------
+        dict
+            Name -> factor; a tied parameter has that of the one whose values it shares.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `resolve`.
+
+        Examples
+        --------
+        >>> import fastinit as fi
+        >>> plan = fi.Plan.preset("mup", base=256, width=1024)
+        >>> plan.learning_rates({"wte.weight": (50, 1024), "h.0.mlp.c_fc.weight": (1024, 4096)})
+        {'wte.weight': 1.0, 'h.0.mlp.c_fc.weight': 0.25}
+        """
+        found = self.resolve(shapes)
+        return {name: found[one.tie or name].lr for name, one in found.items()}
+
+    @classmethod
+    def preset(cls, name: str, /, **variables: Any) -> Plan:
+        """Return the plan of a model or project that people run, from its source.
+
+        Parameters
+        ----------
+        name
+            One of `presets()`.
+        **variables
+            What the plan has to know, as n_layers; `presets()` tells which have no default.
+
+        Returns
+        -------
+        Plan
+            To be extended by rules before its own: `Plan([..., *plan.rules], variables=plan.variables,
+            first_match=True)`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an unknown name (the nearest one is suggested), variables that are missing, that the preset does not
+            have, or of a bad value.
+
+        Examples
+        --------
+        >>> import fastinit as fi
+        >>> plan = fi.Plan.preset("gpt2", n_layers=12)
+        >>> plan.resolve({"h.3.mlp.c_proj.weight": (3072, 768)})["h.3.mlp.c_proj.weight"].pieces[0].law
+        Normal(mean=0.0, std=0.00408...)
+        """
+        return cls(**preset_plan(name, variables))
+
+    @classmethod
+    def presets(cls) -> dict[str, str]:
+        """Return the name of each preset with a line: what it is, its variables and its source.
+
+        Examples
+        --------
+        >>> import fastinit as fi
+        >>> fi.Plan.presets()["dit"]
+        'DiT: Xavier, zero modulation and output; DiT models.py:182-216'
+        """
+        return preset_lines()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan in types that JSON and TOML have."""
@@ -281,58 +354,3 @@ class Plan:
             Naming the file, and what in it cannot be read.
         """
         return cls.from_dict(written.load(path))
-
-
-class Assignments(dict[str, Assignment]):
-    """What each parameter of a model is assigned: a mapping from its name, which fills regions."""
-
-    def check(self, seed: int = 0) -> None:
-        """Raise for the first parameter whose law its dtype cannot hold."""
-        for name, assignment in self.items():
-            try:
-                assignment.check(seed)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"{error} (parameter {printable(name)}, rule {assignment.pattern})") from None
-
-    def fill(
-        self, name: str, *, seed: int, region: RegionLike | None = None, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
-        """Return a parameter, or a region of it, drawn into `out` or a new array.
-
-        Parameters
-        ----------
-        name
-            Of a parameter that is drawn (neither skipped nor tied).
-        seed
-            0 <= seed < 2^64.
-        region, out
-            As in `init`.
-
-        Returns
-        -------
-        ndarray
-            `out`, or a new array.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As in `init`.
-
-        Examples
-        --------
-        >>> import fastinit as fi
-        >>> found = fi.Plan([("**", "he_normal")]).resolve({"w": (8, 4)})
-        >>> part = found.fill("w", seed=0, region=(slice(2, 4), slice(0, 4)))
-        >>> bool((part == fi.init("he_normal", (8, 4), seed=0, name="w")[2:4]).all())
-        True
-        """
-        assignment = self.get(name)
-        if assignment is None or not assignment.is_drawn:
-            raise ValueError(f"argument 'name' must be that of a parameter that is drawn, got {shown(name)}")
-        number = check_seed(seed)
-        part = check_region(region, assignment.shape)
-        assignment.check(number)
-        with fitting("out" if out is not None else "region", printable(name)):
-            memory = fill_target(out, tuple(n for _, n in part), assignment.dtype)
-            assignment.fill(part, memory, number)
-        return memory if out is None else out

@@ -16,8 +16,8 @@ from ..weights.regions import MOST_AXES, Shape, check_shape
 from ..weights.schemes import resolve_scheme
 from ..weights.streams import check_name
 from ..words import attribute, plain_string, printable, shown
+from .costs import MOST_IN_NAME
 from .expressions import Expression, Number, Value
-from .patterns import MOST_IN_NAME
 from .pieces import Assignment, Box, Piece, whole
 from .rules import Draw, Rule
 
@@ -92,13 +92,13 @@ class Resolver:
             if not chosen:
                 none.append(f"{printable(name)} {parameter.shape}")
             elif len(chosen) > 1:
-                patterns = ", ".join(self._rules[rule].pattern.text for rule, _ in chosen)
+                patterns = ", ".join(self._rules[rule].label for rule, _ in chosen)
                 several.append(f"{printable(name)} (rules {patterns})")
             else:
                 found[name] = chosen[0]
         if none or several:
             words = [f"none for {_listed(none)}"] * bool(none) + [f"several for {_listed(several)}"] * bool(several)
-            raise ValueError(f"argument 'shapes' must have exactly one rule for each parameter: {'; '.join(words)}")
+            raise ValueError(f"argument 'shapes' must have exactly one rule for each parameter, got {'; '.join(words)}")
         return found
 
     def _candidates(self, parameter: Parameter) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -131,17 +131,33 @@ class Resolver:
             parameter.shape,
             rule.dtype or dtype,
             number,
-            rule.pattern.text,
-            tie=None if rule.tie is None else rule.tie.format_map(values),
-            lr=1.0 if rule.lr is None else float(rule.lr.value(values)),
+            rule.label,
+            tie=self._tie(rule, values),
+            skip=rule.draw is None and not rule.ties,
+            note=rule.note,
         )
-        if rule.draw is None:
-            return made
         try:
+            if rule.lr is not None:
+                made = replace(made, lr=self._lr(rule, rule.lr, parameter.shape, values))
+            if rule.draw is None:
+                return made
             pieces = tuple(self._stacked(rule, rule.draw, parameter, values))
             return replace(made, pieces=pieces, sets=tuple(_set_boxes(rule.draw, parameter.shape, values)))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{error} (parameter {printable(parameter.name)}, rule {rule.pattern.text})") from None
+            raise type(error)(f"{error} (parameter {printable(parameter.name)}, rule {rule.label})") from None
+
+    def _tie(self, rule: Rule, values: dict[str, Any]) -> str | None:
+        names = [template.format_map(values) for template in rule.ties]
+        return next((name for name in names if name in self._shapes), names[0] if names else None)
+
+    def _lr(self, rule: Rule, lr: Expression, shape: Shape, values: dict[str, Any]) -> float:
+        """Return the factor of the learning rate: one for all tensors of a stack, whose shape and fans it may use."""
+        own, draw = shape[len(rule.stack) :], rule.draw or Draw(None, {}, {})
+        here = {**values, **_of_shape(own)}
+        factor = lr.value(_Scope(here, lambda fan: self._fan(draw, own, here, fan)))
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"argument 'rules' must have factors lr that are finite and >= 0, got {factor}")
+        return float(factor)
 
     def _stacked(self, rule: Rule, draw: Draw, parameter: Parameter, values: dict[str, Any]) -> Iterator[Piece]:
         depth, shape = len(rule.stack), parameter.shape
@@ -183,7 +199,8 @@ class Resolver:
         if draw.fans_of is not None:
             fans = {fan: scope[fan] for fan in ("fan_in", "fan_out")}
             wiring = {**{k: v for k, v in wiring.items() if k == "layout"}, **fans}
-        law, layout, fans_read, words = _drawn(draw.scheme or "", _frozen(params), shape, _frozen(wiring))
+        key = _frozen(params)
+        law, layout, fans_read, words = _drawn(draw.scheme or "", key, shape, _frozen(wiring), repr(key))
         return Piece(name, words, law, layout, fans_read, box, shape)
 
     def _fan(self, draw: Draw, shape: Shape, values: dict[str, Any], fan: str) -> float:
@@ -239,6 +256,8 @@ def _frozen(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def _hashed(value: Any) -> Any:
+    if isinstance(value, dict):  # which nothing takes: it is refused where it is read
+        return _hashed([*value.items()])
     return tuple(map(_hashed, value)) if isinstance(value, list | tuple) else value
 
 
@@ -253,8 +272,9 @@ def _fans(shape: Shape, wiring: tuple[tuple[str, Any], ...], needs: tuple[str, .
 
 @lru_cache(maxsize=4096)
 def _drawn(
-    scheme: str, params: tuple[tuple[str, Any], ...], shape: Shape, wiring: tuple[tuple[str, Any], ...]
+    scheme: str, params: tuple[tuple[str, Any], ...], shape: Shape, wiring: tuple[tuple[str, Any], ...], told: str
 ) -> tuple[Law, Layout | None, tuple[float, float], str]:
+    # Of equal parameters `told` tells types and signs apart: True is no 1, and -0.0 no 0.0.
     resolved = resolve_scheme(scheme, dict(params))
     law, layout = law_and_layout(resolved, shape, **dict(wiring))
     return law, layout, _fans(shape, wiring, tuple(resolved.rule.needs)), str(resolved)

@@ -37,8 +37,11 @@ def from_dict(record: Any) -> dict[str, Any]:
         raise ValueError(f"argument 'record' must have {', '.join(_KEYS)} and nothing else, got {shown(min(unknown))}")
     if record.get("format", FORMAT) != FORMAT:
         raise ValueError(f"argument 'record' must be a plan of format {FORMAT}, got {shown(record['format'])}")
+    rules = entries(record["rules"], 100_000)
+    if rules is None:
+        raise ValueError(f"argument 'record' must have rules, a list, got {shown(record['rules'])}")
     return {
-        "rules": [_pair(rule) for rule in entries(record["rules"], 100_000) or ()],
+        "rules": [_pair(rule) for rule in rules],
         "variables": record.get("variables"),
         "first_match": record.get("first_match", False),
     }
