@@ -65,6 +65,21 @@ def test_a_stack_of_stacks_names_each_index():
             assert same(found[layer, expert], one)
 
 
+def test_indices_of_a_stack_have_their_names():
+    what = {"scheme": "constant", "value": "10 * layer + expert", "stack": ["layer", "expert"]}
+    assert drawn(what, {"w": (2, 3)})["w"].tolist() == [[0, 1, 2], [10, 11, 12]]
+    named = drawn({"scheme": "normal", "stack": ["a", "b"], "name": "{name}/{b}-{a}"}, {"w": (2, 3, 4)})["w"]
+    assert same(named[1, 2], fi.normal(4, seed=SEED, name="w/2-1"))
+
+
+def test_a_segment_of_another_scheme_takes_over_no_parameters():
+    parts = [{"name": "a"}, {"name": "b", "scheme": "ones"}, {"name": "c", "std": 0.25}]
+    found = drawn({"scheme": "normal", "std": 0.5, "mean": 1.0, "segments": parts}, {"w": 9})["w"]
+    assert same(found[:3], fi.normal(3, mean=1.0, std=0.5, seed=SEED, name="a"))
+    assert (found[3:6] == 1).all()
+    assert same(found[6:], fi.normal(3, mean=1.0, std=0.25, seed=SEED, name="c"))
+
+
 def test_a_stack_of_scalars_and_an_empty_one():
     what = {"scheme": "constant", "stack": "layer", "value": "1 - layer / 4"}
     assert drawn(what, {"w": 4})["w"].tolist() == [1, 0.75, 0.5, 0.25]
