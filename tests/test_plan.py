@@ -149,8 +149,10 @@ def test_conditions_tell_parameters_of_one_name_apart():
     )
     shapes = {"a": {"shape": 4, "role": "BatchNorm.weight"}, "b": (3, 4), "c": (2, 3, 4, 5), "d": 9}
     assert [row["rule"] for row in plan.explain(shapes).rows] == ["** (*Norm.weight)", "**", "**", "** ()"]
-    with pytest.raises(ValueError, match=r"none for d \(8,\)"):
+    with pytest.raises(ValueError, match=r"none for d \(8,\)$"):
         plan.resolve({**shapes, "d": 8})
+    with pytest.raises(ValueError, match="rules ask for roles, and no shape says one"):
+        plan.resolve({"d": 8})
 
 
 def test_a_bias_takes_the_fan_of_its_weight():

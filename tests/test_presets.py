@@ -43,11 +43,13 @@ def shapes(model):
 
 
 @pytest.mark.parametrize(("model", "preset", "variables", "count"), MODELS)
-def test_a_real_model_has_one_rule_for_each_parameter(model, preset, variables, count):
+def test_a_real_model_has_one_rule_for_each_parameter(model, preset, variables, count, tmp_path):
     plan = fi.Plan.preset(preset, **variables)
     found = plan.resolve(shapes(model), dtype="bfloat16")
     assert len(found) == count
     assert fi.Plan.from_json(plan.to_json()).resolve(shapes(model), dtype="bfloat16") == found
+    plan.save(tmp_path / "plan.toml")
+    assert fi.Plan.load(tmp_path / "plan.toml") == plan
 
 
 def test_a_small_layer_of_each_model_is_drawn():

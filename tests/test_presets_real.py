@@ -150,6 +150,13 @@ def test_the_shapes_are_those_of_the_modules():
             assert found == MAKE.read(model)
 
 
+def test_the_shapes_are_those_of_the_modules_of_timm():
+    for model in ("vit_b16", "resnet50"):
+        with torch.device("meta"):
+            module = vision({"vit_b16": "vit_base_patch16_224"}.get(model, model))
+        assert MAKE.shapes(module) == MAKE.read(model)
+
+
 def test_a_tensor_of_another_law_is_seen():
     plan = fi.Plan([("a", {"scheme": "uniform", "low": -1.0, "high": 1.0}), ("b", "normal")])
     found = plan.resolve({"a": 4000, "b": 4000})

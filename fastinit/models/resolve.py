@@ -98,7 +98,12 @@ class Resolver:
                 found[name] = chosen[0]
         if none or several:
             words = [f"none for {_listed(none)}"] * bool(none) + [f"several for {_listed(several)}"] * bool(several)
-            raise ValueError(f"argument 'shapes' must have exactly one rule for each parameter, got {'; '.join(words)}")
+            hint = ""
+            if none and any(rule.role for rule in self._rules) and not any(p.role for p in self._shapes.values()):
+                hint = "; rules ask for roles, and no shape says one, as {'shape': (4, 8), 'role': 'Linear.weight'}"
+            raise ValueError(
+                f"argument 'shapes' must have exactly one rule for each parameter, got {'; '.join(words)}{hint}"
+            )
         return found
 
     def _candidates(self, parameter: Parameter) -> Iterator[tuple[int, dict[str, Any]]]:
