@@ -69,8 +69,7 @@ def _reflections(panel: Array) -> tuple[Array, Array]:
     head = vectors[..., : panel.shape[-1], :]
     head[...] = np.tril(head)
     squares, first = _squares(vectors), _diagonal(head)
-    # Nothing but zeros has no direction, so it is given one: a single normal is 0 once in 2^25.
-    first[squares == 0] = 1
+    # Nothing but zeros has no direction, and gets that of e_1: a single normal is 0 once in 2^25.
     squares[squares == 0] = 1
     length, signs = np.sqrt(squares), np.copysign(np.ones_like(first), first)
     scale = np.sqrt(length * (length + np.abs(first)))
