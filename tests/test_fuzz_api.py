@@ -242,7 +242,8 @@ STORED_PLAN = fi.Plan([("**", "he_normal")])
 STORED_SHAPES = {"w": (3, 4), "v": {"shape": [5, 2], "role": "Linear.weight"}}
 CHECKPOINTS = {
     "checkpoint.shapes": Call(fi.checkpoint.shapes, {
-        "source": [STORED_SHAPES, "shapes.json", "checkpoint", "checkpoint/model.safetensors"]}, ("source",), also=(OSError,)),
+        "source": [STORED_SHAPES, "shapes.json", "checkpoint", "checkpoint/model.safetensors"]},
+        ("source",), also=(OSError,)),
     "checkpoint.write": Call(alone(fi.checkpoint.write), {
         "path": ["model", "one.safetensors"], "shapes": [STORED_SHAPES, "shapes.json"], "plan": [STORED_PLAN],
         "seed": [0, None, 2**64 - 1],

@@ -136,7 +136,7 @@ _own = threading.local()
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Run kernels in this Python thread without Numba's threads: for one of several that share the CPUs by themselves."""
+    """Run kernels in this Python thread without Numba's threads: for one of several that share the CPUs."""
     _own.alone = getattr(_own, "alone", 0) + 1
     try:
         yield
