@@ -80,6 +80,19 @@ def test_explain_prints_the_plans_table(folder, capsys):
     assert capsys.readouterr().out == f"{right}\n"
 
 
+def test_a_preset_is_named(folder, capsys):
+    shapes = {"model.embed_tokens.weight": [30, 8], "model.layers.0.mlp.up_proj.weight": [20, 8],
+              "model.layers.0.mlp.down_proj.weight": [8, 20], "model.norm.weight": [8]}  # fmt: skip
+    (folder / "shapes.json").write_text(json.dumps(shapes))
+    assert run("checkpoint", "shapes.json", "-o", "model", "--plan", "llama", "-p", "n_layers=2") == 0
+    assert checkpoint.verify("model", fi.Plan.preset("llama", n_layers=2)).ok
+    capsys.readouterr()
+    assert run("explain", "shapes.json", "--plan", "llama", "-p", "n_layers=2") == 0
+    assert capsys.readouterr().out == f"{fi.Plan.preset('llama', n_layers=2).explain(shapes)}\n"
+    assert run("explain", "shapes.json", "--plan", "lama") == 2
+    assert "did you mean 'llama'?" in " ".join(capsys.readouterr().err.split())
+
+
 def test_verify_says_what_has_changed(folder, capsys):
     assert run("checkpoint", "shapes.json", "-o", "model", "--plan", "plan.toml") == 0
     capsys.readouterr()

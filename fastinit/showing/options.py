@@ -54,4 +54,7 @@ def read_plan(name: str, pairs: list[str] | None) -> Any:
     from .. import Plan
 
     variables = read_parameters(pairs)
-    return Plan(Plan.load(name), variables=variables) if variables else Plan.load(name)
+    if not name.lower().endswith((".toml", ".json")):
+        return Plan.preset(name, **variables)
+    plan = Plan.load(name)
+    return Plan(plan, variables=variables) if variables else plan
