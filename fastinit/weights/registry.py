@@ -170,9 +170,9 @@ def get_scheme(name: str, **params: Any) -> Scheme:
     Notes
     -----
     Glorot and Bengio 2010, section 4.2.1, equation 16; He et al. 2015, section 2.2, equations 10 and 14; LeCun et
-    al. 1998, section 4.6; sparse: Martens 2010, section 5; orthogonal: Stewart 1980, theorem 3.3; delta_orthogonal: Xiao
-    et al. 2018; zero_hadamard: Zhao et al. 2022, algorithms 1 and 2; bilinear: Long et al. 2015, section 3.3. Those of
-    the others, who uses them, and which names mean something else in another library: docs/schemes.md.
+    al. 1998, section 4.6; sparse: Martens 2010, section 5; orthogonal: Stewart 1980, theorem 3.3; delta_orthogonal:
+    Xiao et al. 2018; zero_hadamard: Zhao et al. 2022, algorithms 1 and 2; bilinear: Long et al. 2015, section 3.3.
+    Those of the others, who uses them, and which names mean something else in another library: docs/schemes.md.
 
     Examples
     --------
