@@ -36,6 +36,19 @@ VARIANTS = {
     "identity in groups": ("identity", {"groups": 4, "gain": 0.1}),
     "dirac in groups": ("dirac", {"groups": 4}),
     "zero_hadamard oi": ("zero_hadamard", {"layout": "oi"}),
+    "variance_scaling fan_geo_avg": ("variance_scaling", {"mode": "fan_geo_avg", "distribution": "normal"}),
+    "sparse sparsity": ("sparse", {"sparsity": 0.9}),
+    "sparse density oi": ("sparse", {"density": 0.05, "layout": "oi"}),
+    "caffe_gaussian sparse": ("caffe_gaussian", {"sparse": 20, "mean": 0.5, "layout": "oi"}),
+    "trunc_normal absolute": ("trunc_normal", {"mean": 0.1, "std": 0.3, "a": -0.2, "b": 1.0}),
+    "mxnet_xavier gaussian": ("mxnet_xavier", {"rnd_type": "gaussian", "factor_type": "out"}),
+    "siren first": ("siren", {"first": True}),
+    "mitchell layer": ("mitchell", {"layer": 3}),
+    "depth_scaled cut": ("depth_scaled", {"layers": 12, "cut": 3.0}),
+    "deepnorm encoder": ("deepnorm", {"layers": 6, "other_layers": 12, "side": "encoder"}),
+    "mup output": ("mup", {"part": "output", "base_width": 32}),
+    "normalized input oi": ("normalized", {"per": "input", "layout": "oi", "radius": 2.0}),
+    "normalized matrix uniform": ("normalized", {"per": "matrix", "distribution": "uniform"}),
 }
 RAW = 8
 # Schemes of kernels, which no matrix will do for; those whose last bits BLAS decides, so that they are not promised.

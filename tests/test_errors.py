@@ -69,7 +69,7 @@ TABLE = {
                              r"argument 'value' must be within ±6\.55e\+04, the range of float16, got 100000\.0"),
     "nan value": ("constant", {"value": math.nan}, ValueError, r"argument 'value' must be a finite number, got nan"),
     "unknown mode": ("he_normal", {"mode": "fanin"}, ValueError,
-                     r"argument 'mode' must be one of fan_avg, fan_in, fan_out, got 'fanin'; did you mean 'fan_in'\?"),
+                     r"argument 'mode' must be one of fan_avg, fan_geo_avg, fan_in, fan_out, got 'fanin'; did you mean 'fan_in'\?"),
     "mode of another type": ("he_normal", {"mode": 1}, TypeError, r"argument 'mode' must be a string, got 1"),
     "unknown distribution": ("variance_scaling", {"distribution": "cauchy"}, ValueError,
                              r"argument 'distribution' must be one of normal, truncated_normal, uniform, got 'cauchy'"),

@@ -171,7 +171,8 @@ def test_a_fan_is_nothing_else(name, fan, kind):
 
 
 # Which fans each scheme reads, as its formula in `schemes()` says.
-MODES = {"fan_in": {"fan_in"}, "fan_out": {"fan_out"}, "fan_avg": {"fan_in", "fan_out"}}
+BOTH = {"fan_in", "fan_out"}
+MODES = {"fan_in": {"fan_in"}, "fan_out": {"fan_out"}, "fan_avg": BOTH, "fan_geo_avg": BOTH}
 SCALED = [
     "variance_scaling",
     "xavier_uniform",

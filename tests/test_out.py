@@ -9,11 +9,11 @@ import fastinit as fi
 SHAPE = (6, 10)
 GUARD = 64
 # One for each way in which the package writes: a kernel, an assignment, blocks with a temporary, single elements.
-SCHEMES = ["normal", "constant", "positive_unitball", "sparse"]
+SCHEMES = ["normal", "constant", "positive_unitball", "sparse", "normalized", "caffe_gaussian"]
 
 
 def drawn(scheme, **arguments):
-    params = {"nonzeros": 3} if scheme == "sparse" else {"value": 0.5} if scheme == "constant" else {}
+    params = {"sparse": {"nonzeros": 3}, "constant": {"value": 0.5}, "caffe_gaussian": {"sparse": 4}}.get(scheme, {})
     return fi.init(scheme, SHAPE, seed=3, name="w", **params, **arguments)
 
 

@@ -14,12 +14,13 @@ from fastinit.weights.regions import blocks
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 SCHEMES = ("normal", "uniform", "truncated_normal", "he_normal", "constant", "sparse", "positive_unitball")
+SCHEMES += ("normalized", "caffe_gaussian")
 LAWS = ("normal", "uniform", "truncated_normal")
 COMMON = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 
 
 def drawn(scheme, shape, **arguments):
-    params = {"sparse": {"nonzeros": 2}, "constant": {"value": 0.5}}.get(scheme, {})
+    params = {"sparse": {"nonzeros": 2}, "constant": {"value": 0.5}, "caffe_gaussian": {"sparse": 1}}.get(scheme, {})
     return fi.init(scheme, shape, seed=7, name="w", **params, **arguments)
 
 

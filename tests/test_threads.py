@@ -22,7 +22,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 def work(kinds=DTYPES):
     digest = hashlib.sha256()
     for dtype in kinds:
-        for law in ("uniform", "normal", "truncated_normal", "sparse", "positive_unitball"):
+        for law in ("uniform", "normal", "truncated_normal", "sparse", "positive_unitball", "normalized"):
             digest.update(fi.init(law, (300, 701), seed=1, dtype=dtype).tobytes())
     return digest.hexdigest()
 """

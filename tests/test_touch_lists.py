@@ -113,12 +113,12 @@ swept = fi.sweep(**grid, store="sweep.jsonl")
 assert [r.to_dict() for r in fi.sweep(**grid, store="sweep.jsonl").results] == [r.to_dict() for r in swept.results]
 one, four = fi.sweep(scheme="deep", layers=[1, 4], **sizes).results
 np.testing.assert_allclose(one.weight_std, 2 * four.weight_std, rtol=1e-6)
-assert four.scheme == "depth_scaled" and four.params == {"layers": 4}
+assert four.scheme == "stack_scaled" and four.params == {"layers": 4}
 
 # And where nobody had to touch anything.
 second = np.mean(np.clip(np.random.default_rng(1).standard_normal(10**6) / 6 + 0.5, 0, 1) ** 2)
 assert abs(fi.gain("hard_sigmoid") / second**-0.5 - 1) < 1e-3
-assert fi.schemes()["deep"] == "depth_scaled"
+assert fi.schemes()["deep"] == "stack_scaled"
 print("works")
 """
 
@@ -133,7 +133,7 @@ USES = {
     "A law": "fi.init('exponential', (3,))",
     "An activation": "fi.probe(depth=1, width=4, batch=4, activation='hard_sigmoid')",
     "A statistic of a layer": "fi.probe(depth=1, width=4, batch=4, backward=False).table()",
-    "A scheme": "fi.init('depth_scaled', (3, 3), layers=4)",
+    "A scheme": "fi.init('stack_scaled', (3, 3), layers=4)",
 }
 # What is said when a patch of a list is left out, in their order.
 MISSED = {

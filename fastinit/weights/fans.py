@@ -46,6 +46,11 @@ class Layout:
         named = {*self.inputs, *self.outputs, *self.batch}
         return tuple(a for a in range(len(shape)) if a not in named)
 
+    def of_roles(self, shape: Shape, roles: Sequence[str]) -> tuple[int, ...]:
+        """Return the axes that have one of these roles: "inputs", "outputs", "batch" or "space"."""
+        found = [self.space(shape) if role == "space" else getattr(self, role) for role in roles]
+        return tuple(sorted(a for axes in found for a in axes))
+
     def grouped(self, shape: Shape) -> tuple[int, ...]:
         """Return the axes that count the channels of all groups; the other channel axes count one group's.
 

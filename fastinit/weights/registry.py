@@ -153,9 +153,9 @@ def get_scheme(name: str, **params: Any) -> Scheme:
         One of `schemes()`.
     **params
         The scheme's own parameters (`get_scheme(name).params` shows them with their defaults), in the same words
-        everywhere: `gain` multiplies the standard deviation, `scale` the variance; `mode` is "fan_in", "fan_out" or
-        "fan_avg"; `distribution` "normal", "truncated_normal" or "uniform"; `truncated=True` is the form of JAX and
-        Keras, cut at two standard deviations and widened to keep its variance.
+        everywhere: `gain` multiplies the standard deviation, `scale` the variance; `mode` is "fan_in", "fan_out",
+        "fan_avg" or "fan_geo_avg"; `distribution` "normal", "truncated_normal" or "uniform"; `truncated=True` is the
+        form of JAX and Keras, cut at two standard deviations and widened to keep its variance.
 
     Returns
     -------
@@ -172,6 +172,7 @@ def get_scheme(name: str, **params: Any) -> Scheme:
     Glorot and Bengio 2010, section 4.2.1, equation 16; He et al. 2015, section 2.2, equations 10 and 14; LeCun et
     al. 1998, section 4.6; sparse: Martens 2010, section 5; orthogonal: Stewart 1980, theorem 3.3; delta_orthogonal:
     Xiao et al. 2018; zero_hadamard: Zhao et al. 2022, algorithms 1 and 2; bilinear: Long et al. 2015, section 3.3.
+    Those of the others, who uses them, and which names mean something else in another library: docs/schemes.md.
 
     Examples
     --------
@@ -179,7 +180,7 @@ def get_scheme(name: str, **params: Any) -> Scheme:
     >>> fi.get_scheme("xavier_uniform").law(fi.fans((300, 300)))
     Uniform(low=-0.1, high=0.1)
     """
-    name = check_string("scheme", name)
+    name = check_string("scheme", name)  # of a class derived from it, Python's own
     defaults = scheme_defaults(name)
     entry = _REGISTRY[name]
     for parameter in params:
@@ -209,7 +210,6 @@ _ELSEWHERE = {
     "slope": ("negative_slope",),
     "std": ("gain", "scale"),
     "variance": ("scale",),
-    "sparsity": ("nonzeros",),
 }
 
 

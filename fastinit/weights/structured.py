@@ -1,17 +1,17 @@
-"""Laws in which a neuron's incoming weights belong together: sparse connections, weights that sum to 1."""
+"""Laws of weights that belong together: sparse connections, weights that sum to 1."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
-from ..words import check_finite, check_integer, shown
+from ..words import check_finite, check_integer, number, shown
 from .dtypes import compute_type
 from .fans import Layout
 from .laws import Normal, Tensor, Uniform
@@ -22,14 +22,15 @@ from .streams import philox_key
 _AT_A_TIME = 1 << 20
 
 
-def _layout(tensor: Tensor) -> Layout:
+def layout_of(tensor: Tensor) -> Layout:
+    """Return the axes by role."""
     assert tensor.layout is not None, "a structured scheme always resolves its layout"
     return tensor.layout
 
 
 def _split_axes(tensor: Tensor) -> tuple[list[int], list[int]]:
     """Return (axes that number the neurons, axes that number a neuron's incoming connections)."""
-    layout = _layout(tensor)
+    layout = layout_of(tensor)
     neurons = sorted((*layout.outputs, *layout.batch))
     return neurons, [a for a in range(len(tensor.shape)) if a not in neurons]
 
@@ -107,6 +108,69 @@ class Sparse:
             Keys(philox_key(tensor.seed, tensor.name), philox_key(tensor.seed, tensor.name, "positions")),
             self._kept.recipe(tensor.dtype).parameters,
         )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """N(mean, std²), each element kept with the probability `sparse` / outputs and else 0, independently."""
+
+    mean: float
+    std: float
+    sparse: int
+    outputs: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sparse", check_integer("sparse", self.sparse, minimum=0))
+        if self.sparse > max(1, self.outputs):
+            outputs = number(self.outputs, 4)
+            raise ValueError(f"argument 'sparse' must be at most the {outputs} outputs, got {shown(self.sparse)}")
+        values = Normal(self.mean, self.std)
+        object.__setattr__(self, "mean", values.mean)
+        object.__setattr__(self, "std", values.std)
+
+    @property
+    def _share(self) -> float:
+        return self.sparse / max(1, self.outputs)
+
+    @property
+    def expectation(self) -> float:
+        """Mean of an element, over kept and dropped ones."""
+        return self.mean * self._share
+
+    @property
+    def variance(self) -> float:
+        """Variance of an element, over kept and dropped ones."""
+        return self._share * (self.std**2 + self.mean**2 * (1.0 - self._share))
+
+    def check(self, tensor: Tensor) -> None:
+        """Refuse numbers that the dtype cannot hold."""
+        Normal(self.mean, self.std).check(tensor)
+
+    def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
+        """Draw the region, then write zeros where a word of another stream says so."""
+        Normal(self.mean, self.std).fill(tensor, region, out)
+        words = Tensor(tensor.shape, "float64", tensor.seed, f"{tensor.name}\0keep")
+        for part in parts(region, _AT_A_TIME):
+            u = np.empty([n for _, n in part])
+            Uniform(0.0, 1.0).fill(words, part, u)
+            here: tuple[Any, ...] = (*within(part, region), ...)  # an array even where there are no axes
+            out[here][u >= self._share] = 0
+
+
+def within(part: Region, region: Region) -> tuple[slice, ...]:
+    """Return where a part lies in the array of a region."""
+    return tuple(slice(start - r, start - r + n) for (start, n), (r, _) in zip(part, region, strict=True))
+
+
+def sparse_share(sparsity: float | None, density: float | None, std: float | None, fan_in: float) -> Sparse:
+    """Return the law that keeps a share of fan_in: all but ceil(sparsity·fan_in), or int(density·fan_in)."""
+    kept = fan_in - math.ceil(sparsity * fan_in) if sparsity is not None else int((density or 0.0) * fan_in)
+    return sparse_count(math.floor(kept), std, fan_in)
+
+
+def sparse_count(kept: int, std: float | None, fan_in: float) -> Sparse:
+    """Return the law that keeps so many; their std defaults to 1/sqrt(kept)."""
+    return Sparse(kept, 1.0 / math.sqrt(max(1, kept)) if std is None else std, cast(int, fan_in))
 
 
 @dataclass(frozen=True)

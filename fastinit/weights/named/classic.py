@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from ...activations import gain as activation_gain
 from ...words import check_finite, check_flag, check_integer, plain_string, shown
 from ..laws import Constant, Normal, Uniform
 from ..registry import scheme
 from ..rules import Fixed, PerNeuron, Rule, VarianceScaling
-from ..structured import PositiveUnitBall, Sparse
+from ..structured import PositiveUnitBall, sparse_count, sparse_share
 from ..truncated import TruncatedNormal
 
 
@@ -111,8 +109,25 @@ def _positive_unitball() -> Rule:
     return PerNeuron(PositiveUnitBall)
 
 
-@scheme("sparse", "N(0, std²) on `nonzeros` incoming connections of each neuron, 0 elsewhere; std = 1/sqrt(nonzeros)")
-def _sparse(*, nonzeros: int = 10, std: float | None = None) -> Rule:
-    kept = check_integer("nonzeros", nonzeros, minimum=0)
-    spread = 1.0 / math.sqrt(max(1, kept)) if std is None else check_finite("std", std, minimum=0)
-    return PerNeuron(Sparse, (kept, spread))
+@scheme("sparse", "N(0, std²) on k incoming connections of each neuron, 0 elsewhere; k = nonzeros, std = 1/sqrt(k)")
+def _sparse(
+    *,
+    nonzeros: int | None = None,
+    sparsity: float | None = None,
+    density: float | None = None,
+    std: float | None = None,
+) -> Rule:
+    given = {"nonzeros": nonzeros, "sparsity": sparsity, "density": density}
+    words = [word for word, value in given.items() if value is not None]
+    if len(words) > 1:
+        raise ValueError(f"argument '{words[1]}' must be left out beside {words[0]!r}, got {shown(given[words[1]])}")
+    spread = None if std is None else check_finite("std", std, minimum=0)
+    shares = [
+        None if value is None else check_finite(word, value, minimum=0, maximum=1)
+        for word, value in given.items()
+        if word != "nonzeros"
+    ]
+    if words and words[0] != "nonzeros":
+        return PerNeuron(sparse_share, (*shares, spread))
+    kept = check_integer("nonzeros", 10 if nonzeros is None else nonzeros, minimum=0)
+    return PerNeuron(sparse_count, (kept, spread))
