@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..weights.dtypes import DTYPES
 from ..weights.fans import Layout
-from ..weights.laws import Law, Tensor
 from ..weights.regions import Region, Shape
+from ..weights.sampled import Law, Tensor, check_law
 from ..weights.streams import stream
 
 Box = tuple[tuple[int, int], ...]
@@ -95,7 +95,7 @@ class Assignment:
     def check(self, seed: int) -> None:
         """Raise if a law cannot be drawn in the dtype."""
         for law, piece in {piece.law: piece for piece in self.pieces}.items():
-            law.check(piece.tensor(self.dtype, seed))
+            check_law(law, piece.tensor(self.dtype, seed))
 
     def fill(self, region: Region, out: NDArray[Any], seed: int) -> None:
         """Write a region to `out`, of its shape and of `dtype`."""

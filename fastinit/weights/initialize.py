@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..words import apart, fitting, printable, shown
+from .adding import add_drawn, check_add, exact
 from .dtypes import DTYPES, check_dtype
 from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
-from .laws import Law, Tensor
+from .indexed import Indexed
 from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape, overlaps_itself
+from .sampled import Law, Tensor, check_law
 from .schemes import Scheme, SchemeLike, resolve_scheme, scheme_words
 from .streams import check_name, check_seed
 
@@ -32,6 +34,7 @@ def init(
     transposed: bool = False,
     region: RegionLike | None = None,
     out: NDArray[Any] | None = None,
+    add: float | None = None,
     fan_in: float | None = None,
     fan_out: float | None = None,
     **params: Any,
@@ -99,12 +102,16 @@ def init(
     kind = check_dtype(dtype)
     wiring = check_wiring(layout, whole, groups, stride, transposed)
     law, axes = _resolve_law(resolved, whole, wiring, fan_in, fan_out)
+    factor = check_add(add, out, kind)
     tensor = Tensor(whole, kind, check_seed(seed), check_name(name), axes)
-    law.check(tensor)
+    check_law(law, tensor if factor is None else exact(tensor))
     sizes = tuple(length for _, length in part)
     with fitting("out" if out is not None else "shape" if region is None else "region", sizes):
         target = fill_target(out, sizes, kind)
-        law.fill(tensor, part, target)
+        if factor is None:
+            law.fill(tensor, part, target)
+        else:
+            add_drawn(law, tensor, part, target, factor)
     return target if out is None else out
 
 
@@ -121,6 +128,7 @@ def normal(
     dtype: DTypeLike = "float32",
     region: RegionLike | None = None,
     out: NDArray[Any] | None = None,
+    add: float | None = None,
 ) -> NDArray[Any]:
     """Return draws of N(mean, std²).
 
@@ -154,7 +162,7 @@ def normal(
     >>> bool(abs(x.std() / 0.02 - 1) < 0.01)
     True
     """
-    return init("normal", shape, mean=mean, std=std, seed=seed, name=name, dtype=dtype, region=region, out=out)
+    return init("normal", shape, mean=mean, std=std, seed=seed, name=name, dtype=dtype, region=region, out=out, add=add)
 
 
 def uniform(
@@ -167,6 +175,7 @@ def uniform(
     dtype: DTypeLike = "float32",
     region: RegionLike | None = None,
     out: NDArray[Any] | None = None,
+    add: float | None = None,
 ) -> NDArray[Any]:
     """Return draws of U(low, high).
 
@@ -198,7 +207,9 @@ def uniform(
     >>> bool(((0 <= x) & (x < 1)).all())
     True
     """
-    return init("uniform", shape, low=low, high=high, seed=seed, name=name, dtype=dtype, region=region, out=out)
+    return init(
+        "uniform", shape, low=low, high=high, seed=seed, name=name, dtype=dtype, region=region, out=out, add=add
+    )
 
 
 def truncated_normal(
@@ -213,6 +224,7 @@ def truncated_normal(
     dtype: DTypeLike = "float32",
     region: RegionLike | None = None,
     out: NDArray[Any] | None = None,
+    add: float | None = None,
 ) -> NDArray[Any]:
     """Return draws of N(mean, std²) kept between mean + lower·std and mean + upper·std.
 
@@ -260,6 +272,7 @@ def truncated_normal(
         dtype=dtype,
         region=region,
         out=out,
+        add=add,
     )
 
 
@@ -285,7 +298,8 @@ def _resolve_law(
     given_out = None if fan_out is None else check_fan("fan_out", fan_out)
     if not (scheme.rule.needs or scheme.rule.needs_layout):
         # Not by the cache, for which the constants 0.0 and -0.0 are one scheme.
-        return scheme.rule.law(Fans(math.nan, math.nan)), None
+        law = scheme.rule.law(Fans(math.nan, math.nan))
+        return (law.sized(shape) if isinstance(law, Indexed) else law), None
     return _cached_law(scheme, shape, wiring, given_in, given_out)
 
 
