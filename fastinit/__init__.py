@@ -23,5 +23,6 @@ from .weights.initialize import uniform as uniform
 from .weights.schemes import Scheme as Scheme
 from .weights.schemes import get_scheme as get_scheme
 from .weights.schemes import schemes as schemes
+from .weights.streams import entropy as entropy
 
 __version__ = "0.1.0"

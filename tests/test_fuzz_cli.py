@@ -36,9 +36,9 @@ SHAPE = [
     "1," * 65,
     "9223372036854775808,0",
 ]
-DTYPE = ["float32", "float64", "bfloat16", "float16", "int8", ",", "f4,", ">f4"]
+DTYPE = ["float32", "float64", "bfloat16", "float16", "float8_e5m2", "complex64", "int8", ",", "f4,", ">f4"]
 PARAM = ["std=0.1", "mean=nan", "std=1e400", f"std={'9' * 5000}", "std", "=", "std=", "a'b=1", "mode=fan_out", "\x1b=1", "value=-0.0",
-         "truncated=true", "nonlinearity=\x1b[2J", "nonzeros=2"]  # fmt: skip
+         "along=0", "along=9", "coefficients=1", "truncated=true", "nonlinearity=\x1b[2J", "nonzeros=2"]  # fmt: skip
 FILE = [
     "w.npy",
     "w.json",
@@ -76,7 +76,7 @@ ODD = [
 SEED = {"--seed": ["0", "18446744073709551615", "18446744073709551616", "-1", "1.5"]}
 COMMANDS = {
     "init": {
-        "": ["he_normal", "normal", "sparse", "constant", "he_norml", "orthogonal"], "--shape": SHAPE, "--output": FILE, "-o": FILE,
+        "": ["he_normal", "normal", "sparse", "constant", "he_norml", "orthogonal", "linspace", "polynomial"], "--shape": SHAPE, "--output": FILE, "-o": FILE,
         "--dtype": DTYPE, "--name": ODD, "--layout": ["io", "oi", "hwio", "", "\x1b"], "--groups": SIZE, "--stride": SHAPE,
         "--transposed": None, "--fan-in": NUMBER, "--fan-out": NUMBER, "--param": PARAM, "-p": PARAM, **SEED,
     },

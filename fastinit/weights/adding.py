@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..words import check_finite, shown
 from .dtypes import DTYPES, arithmetic, exact_of, is_complex, part_of
-from .regions import Region, flat_view, geometry, parts
+from .regions import Region, flat_view, geometry, parts, within
 from .sampled import Law, Tensor, check_range, pairs
 
 # Elements drawn at a time: few enough to stay in cache until they are added.
@@ -44,8 +44,7 @@ def add_drawn(law: Law, tensor: Tensor, region: Region, out: NDArray[Any], facto
         sizes = [n for _, n in part]
         drawn = np.empty(sizes, DTYPES[source.dtype])
         law.fill(source, part, drawn)
-        here = tuple(slice(a - b, a - b + n) for (a, n), (b, _) in zip(part, region, strict=True))
-        block = out[*here, ...]
+        block = out[within(part, region)]
         if is_complex(tensor.dtype):
             _add(part_of(tensor.dtype), pairs(block), pairs(drawn), factor)
         else:

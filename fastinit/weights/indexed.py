@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..words import check_finite, check_flag, check_integer, entries, shown
 from .dtypes import compute_type
-from .regions import MOST_AXES, Region, Shape, parts
+from .regions import MOST_AXES, Region, Shape, parts, within
 from .sampled import Tensor, check_range
 
 Array = NDArray[np.float64]
@@ -108,8 +108,8 @@ class Indexed(ABC):
             return
         kind = compute_type(tensor.dtype)
         for part in parts(region, _AT_A_TIME):
-            here = tuple(slice(a - b, a - b + n) for (a, n), (b, _) in zip(part, region, strict=True))
-            out[*here, ...] = self.block(tensor.shape, part).astype(kind)
+            with np.errstate(under="ignore"):
+                out[within(part, region)] = self.block(tensor.shape, part).astype(kind)
 
     def block(self, shape: Shape, part: Region) -> Array:
         """Return the values of a part, in a shape that broadcasts to it."""

@@ -149,7 +149,8 @@ class InverseSoftplus(Sampled):
     @lru_cache(maxsize=256)  # noqa: B019 - frozen and tiny
     def recipe(self, dtype: str) -> Recipe:
         """Return (first value, last value, ln low, ln high - ln low, floor)."""
-        ends = _ends(*(_softplus_inverse(max(step, self.floor)) for step in (self.low, self.high)), dtype)
+        first, last = (_softplus_inverse(max(step, self.floor)) for step in (self.low, self.high))
+        ends = _ends(first, last, dtype)
         low, high = _ln(self.low), _ln(self.high)
         return recipe("inverse_softplus", *ends, float(low), float(high - low), self.floor)
 

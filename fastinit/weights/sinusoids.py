@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Sinusoids(Indexed):
     interleaved: bool
     endpoint: bool
     columns: int | None
+    positions: int = field(default=2, init=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,9 +34,17 @@ class Sinusoids(Indexed):
         if self.columns is not None:
             object.__setattr__(self, "columns", check_integer("columns", self.columns, minimum=1, maximum=1 << 53))
 
+    def sized(self, shape: Shape) -> Sinusoids:
+        """Return the law that knows the size of its table, and so its moments."""
+        known = super().sized(shape)
+        others = [n for a, n in enumerate(shape) if a != self.along % len(shape)]
+        object.__setattr__(known, "positions", math.prod(others))
+        return known
+
     def values(self, index: Array, size: int) -> Array:
-        """Return the table's row of position 1: that of position 0 would tell nothing."""
-        return self._waves(index, np.ones_like(index), np.ones_like(index), size)
+        """Return the table at some channels of, evenly spaced, at most 64 of all positions."""
+        rows = np.floor(np.linspace(0.0, max(self.positions - 1, 0), max(1, min(self.positions, 64))))
+        return self._table(index, rows[:, None], size)
 
     def check_values(self, size: int, dtype: str) -> None:
         """Sines fit in every type."""
@@ -47,20 +56,15 @@ class Sinusoids(Indexed):
         others = [a for a in range(len(shape)) if a != axis]
         for place, a in enumerate(others):
             position = position + indices(part, a) * float(math.prod(shape[b] for b in others[place + 1 :]))
-        channel = indices(part, axis)
-        if self.columns is None:
-            return self._waves(channel, position, position, shape[axis])
-        columns = float(self.columns)
-        return self._waves(channel, np.fmod(position, columns), np.floor(position / columns), shape[axis])
+        return self._table(indices(part, axis), position, shape[axis])
 
-    def _waves(self, channel: Array, first: Array, second: Array, size: int) -> Array:
-        """Return the waves of two coordinates, or of one alone, at these channels."""
+    def _table(self, channel: Array, position: Array, size: int) -> Array:
         if self.columns is None:
-            return self._wave(channel, first, size)
-        half = (size + 1) // 2
-        inside = channel < half
-        one, other = self._wave(channel, first, half), self._wave(np.abs(channel - half), second, size - half)
-        return np.where(inside, one, other)
+            return self._wave(channel, position, size)
+        columns, half = float(self.columns), (size + 1) // 2
+        first = self._wave(channel, np.fmod(position, columns), half)
+        second = self._wave(np.abs(channel - half), np.floor(position / columns), size - half)
+        return np.where(channel < half, first, second)
 
     def _wave(self, channel: Array, position: Array, size: int) -> Array:
         waves = (size + 1) // 2  # of an odd number of channels the last cosine is missing
