@@ -55,8 +55,9 @@ def init(
     name
         The tensor's name; tensors of different names are independent.
     dtype
-        "float32", "float64", "float16" or "bfloat16", or anything that NumPy takes for one of them. The 16-bit types
-        are the float32 values rounded once to nearest even, within the law's bounds if it has any.
+        "float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "complex64" or "complex128", or
+        anything that NumPy takes for one of them. The types of 16 and 8 bits are the float32 values rounded once to
+        nearest even, within the law's bounds if it has any; complex numbers are JAX's laws (docs/dtypes.md).
     layout, groups, stride, transposed
         Where the input and output axes are, the groups and the stride of a convolution, and whether it is a transposed
         one: see `fans`, and docs/fans.md for what to write for each layer of PyTorch, Keras and JAX.
@@ -66,6 +67,11 @@ def init(
     out
         A writable array of the region's shape and of `dtype`, contiguous or not, to fill and return: a view, a memory
         map, a field of a structured array. It may have neither a mask nor elements that share memory.
+    add
+        A finite number, or True for 1: `out`, which must be given, becomes out + add·draw instead, block by block
+        without a copy. The draw has the type of the computation (float32 for those of 16 and 8 bits), and so has the
+        sum, one fused multiply-add that is rounded to `dtype` once; what is beyond its range becomes infinite, in
+        float8_e4m3fn NaN.
     fan_in, fan_out
         Fans to use instead of those of the shape; numbers > 0. A scheme needs only those that its mode names: with
         fan_in=784, he_normal fills a bias or any other shape.
@@ -94,6 +100,19 @@ def init(
     ((784, 512), dtype('float32'))
     >>> part = fi.init("he_normal", (784, 512), seed=0, name="layer.0.weight", region=(slice(100, 200), slice(0, 512)))
     >>> bool((part == w[100:200]).all())
+    True
+
+    A step of evolution strategies, or of MeZO: noise is never stored, and the same seed takes it back. Here the slope
+    along it of the sum of all weights, by an antithetic pair.
+
+    >>> noise = {"seed": 17, "name": "layer.0.weight"}
+    >>> losses = []
+    >>> for step in (1e-3, -2e-3):  # to w + 0.001 z, from there to w - 0.001 z
+    ...     _ = fi.normal(w.shape, out=w, add=step, **noise)
+    ...     losses.append(w.sum(dtype="float64"))
+    >>> slope = (losses[0] - losses[1]) / 2e-3
+    >>> _ = fi.normal(w.shape, out=w, add=1e-3 - 1e-6 * slope, **noise)  # back, and a step down
+    >>> bool(abs(slope / fi.normal(w.shape, **noise).sum(dtype="float64") - 1) < 1e-3)
     True
     """
     resolved = resolve_scheme(scheme, params)
@@ -136,7 +155,7 @@ def normal(
 
     Parameters
     ----------
-    shape, seed, name, dtype, region, out
+    shape, seed, name, dtype, region, out, add
         As in `init`.
     mean, std
         Finite; std >= 0.
@@ -184,7 +203,7 @@ def uniform(
 
     Parameters
     ----------
-    shape, seed, name, dtype, region, out
+    shape, seed, name, dtype, region, out, add
         As in `init`.
     low, high
         Finite, low <= high.
@@ -233,7 +252,7 @@ def truncated_normal(
 
     Parameters
     ----------
-    shape, seed, name, dtype, region, out
+    shape, seed, name, dtype, region, out, add
         As in `init`.
     mean, std
         Finite, std >= 0: those of the normal before truncation (between -2 and 2 the standard deviation that is
