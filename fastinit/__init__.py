@@ -25,3 +25,4 @@ from .weights.initialize import uniform as uniform
 from .weights.schemes import Scheme as Scheme
 from .weights.schemes import get_scheme as get_scheme
 from .weights.schemes import schemes as schemes
+from .weights.streams import entropy as entropy

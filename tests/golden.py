@@ -14,7 +14,8 @@ import fastinit as fi
 
 FILE = Path(__file__).parent / "data" / "golden.json"
 SEED = 0x0123456789ABCDEF
-DTYPES = ("float32", "float64", "float16", "bfloat16")
+DTYPES = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+COMPLEX = ("complex64", "complex128")
 LAWS = {
     "uniform": (fi.uniform, {"low": -0.25, "high": 0.75}),
     "normal": (fi.normal, {"mean": 0.125, "std": 0.02}),
@@ -49,6 +50,26 @@ VARIANTS = {
     "mup output": ("mup", {"part": "output", "base_width": 32}),
     "normalized input oi": ("normalized", {"per": "input", "layout": "oi", "radius": 2.0}),
     "normalized matrix uniform": ("normalized", {"per": "matrix", "distribution": "uniform"}),
+    "log_of_uniform from 0": ("log_of_uniform", {"low": 0.0}),
+    "inverse_softplus floor": ("inverse_softplus", {"low": 1e-6, "high": 20.0, "floor": 0.01}),
+    "log_arange along 0": ("log_arange", {"start": 0.5, "along": 0}),
+    "linspace without end": ("linspace", {"low": 3.0, "high": 6.0, "endpoint": False}),
+    "power_ramp zigzag": ("power_ramp", {"offset": -5.5, "slope": 6.0, "power": 1.5, "zigzag": 2.5, "period": 64}),
+    "polynomial cubic": ("polynomial", {"coefficients": (0.5, -1.0, 0.25, 3.0)}),
+    "sinusoids whisper": ("sinusoids", {"endpoint": True}),
+    "sinusoids interleaved grid": ("sinusoids", {"interleaved": True, "columns": 12}),
+    "rotary_frequencies 5e5": ("rotary_frequencies", {"base": 500_000.0, "along": 0}),
+}
+# Laws that other types round, and those of complex numbers.
+VARIANTS |= {
+    f"{scheme} {dtype}": (scheme, {"dtype": dtype})
+    for scheme in ("log_uniform", "log_of_uniform", "inverse_softplus", "log_arange", "sinusoids", "he_normal")
+    for dtype in DTYPES
+}
+VARIANTS |= {
+    f"{scheme} {truncated or ''} {dtype}": (scheme, {"dtype": dtype, **({"truncated": True} if truncated else {})})
+    for scheme, truncated in (("lecun_normal", ""), ("lecun_normal", "truncated"), ("lecun_uniform", ""), ("ones", ""))
+    for dtype in COMPLEX
 }
 RAW = 8
 # Schemes of kernels, which no matrix will do for; those whose last bits BLAS decides, so that they are not promised.
@@ -63,7 +84,10 @@ def shape_for(scheme, *matrix):
 
 def _entry(values):
     """The first values, as the integers of their bits, and a hash of all of them, little-endian."""
-    bits = values.reshape(-1).view(f"u{values.itemsize}")
+    values = values.reshape(-1)
+    if values.dtype.kind == "c":
+        values = values.view(f"f{values.itemsize // 2}")
+    bits = values.view(f"u{values.itemsize}")
     little = bits.astype(bits.dtype.newbyteorder("<"), copy=False)
     return {
         "raw": " ".join(f"{int(b):0{2 * values.itemsize}x}" for b in bits[:RAW]),

@@ -12,12 +12,24 @@ from fastinit_kernels.numeric.laws import uniform_f32
 
 import fastinit as fi
 from fastinit.weights.laws import Uniform
+from fastinit.weights.logarithmic import InverseSoftplus, LogOfUniform, LogUniform
+from fastinit.weights.sampled import toward
+from fastinit.weights.truncated import TruncatedNormal
 
 SEED, NAME = 0xFEDCBA9876543210, "block.7/weight"
 N = 100_000
 EPS = {np.float32: np.longdouble(2.0**-23), np.float64: np.longdouble(2.0**-52)}
 KINDS = [np.float32, np.float64]
-HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+NARROW = {
+    "float16": np.float16,
+    "bfloat16": ml_dtypes.bfloat16,
+    "float8_e4m3fn": ml_dtypes.float8_e4m3fn,
+    "float8_e5m2": ml_dtypes.float8_e5m2,
+}
+
+
+def bits(x):
+    return x.view(f"u{x.itemsize}")
 
 
 # --- golden values ---
@@ -90,12 +102,14 @@ def test_uniform_equals_the_twin(kind, low, high):
     [(0.0, 1.0), (0.1, 0.3), (-1e-3, 1 / 3), (-0.3, 0.3), (1.0, 1.02), (-60000.0, 65504.0), (-0.1, 0.0), (-2.0, 2.0)],
 )
 def test_uniform_holds_low_and_not_high(dtype, low, high):
+    most = float(ml_dtypes.finfo(NARROW.get(dtype, dtype)).max)
+    low, high = max(low, -most), min(high, most)
     x = fi.uniform(N, low=low, high=high, seed=3, dtype=dtype).astype(np.float64)
     assert low <= x.min()
     assert x.max() < high
     # 2^23 of the float32 words give the last two steps below `high`.
-    kind = HALVES.get(dtype, np.dtype(dtype).type if dtype.startswith("float") else None)
-    below = np.nextafter(kind(high), kind(-np.inf)) if float(kind(high)) >= high else kind(high)
+    kind = NARROW.get(dtype, np.dtype(dtype).type if dtype.startswith("float") else None)
+    below = np.nextafter(kind(high), kind(-most)) if float(kind(high)) >= high else kind(high)
     assert x.max() <= float(below)
 
 
@@ -226,24 +240,24 @@ def test_positive_unitball_equals_the_twin():
     assert np.array_equal(got, u / total)
 
 
-# --- 16-bit types ---
+# --- 16- and 8-bit types ---
 
 
-@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize("scheme", sorted(fi.schemes()))
-def test_halves_are_float32_rounded_once(scheme, dtype):
+def test_narrow_types_are_float32_rounded_once(scheme, dtype):
     shape = golden.shape_for(scheme, 68, 132)
     single = fi.init(scheme, shape, seed=SEED, name=NAME)
     half = fi.init(scheme, shape, seed=SEED, name=NAME, dtype=dtype)
-    assert half.dtype == HALVES[dtype]
-    expected = single.astype(HALVES[dtype])
+    assert half.dtype == NARROW[dtype]
+    expected = single.astype(NARROW[dtype])
     law = fi.get_scheme(scheme).law(fi.fans(shape))
-    if isinstance(law, Uniform):  # whose bounds hold after the rounding, too
-        inside = [x for x in (half.min(), half.max())]
-        expected = np.clip(expected, *inside).astype(expected.dtype)
-        assert law.low <= inside[0]
-        assert float(np.nextafter(inside[1], HALVES[dtype](np.inf))) >= law.high
-    assert np.array_equal(half.view(np.uint16), expected.view(np.uint16))
+    if isinstance(
+        law, Uniform | TruncatedNormal | LogUniform | LogOfUniform | InverseSoftplus
+    ):  # whose bounds hold after it, too
+        first, last = law.recipe(dtype).parameters[:2]
+        expected = np.clip(expected.astype(np.float32), first, last).astype(expected.dtype)
+    assert np.array_equal(bits(half), bits(expected))
 
 
 @pytest.mark.parametrize(
@@ -255,16 +269,20 @@ def test_halves_are_float32_rounded_once(scheme, dtype):
         ("bfloat16", 1e-8),
         ("bfloat16", 3e-5),
         ("bfloat16", 1e30),
+        ("float8_e4m3fn", 1e-3),
+        ("float8_e4m3fn", 66.0),
+        ("float8_e5m2", 1e-5),
+        ("float8_e5m2", 8e3),
     ],
 )
-def test_halves_of_tiny_and_huge_values(dtype, std):
+def test_narrow_types_of_tiny_and_huge_values(dtype, std):
     single = fi.normal(N, std=std, seed=SEED)
     with np.errstate(over="ignore"):
-        expected = single.astype(HALVES[dtype])
-    assert np.array_equal(fi.normal(N, std=std, seed=SEED, dtype=dtype).view(np.uint16), expected.view(np.uint16))
+        expected = single.astype(NARROW[dtype])
+    assert np.array_equal(bits(fi.normal(N, std=std, seed=SEED, dtype=dtype)), bits(expected))
 
 
-@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("dtype", NARROW)
 def test_rounding_of_every_upper_half_word(dtype):
     # All 2^16 upper halves of a float32, so every sign, exponent and kept bit, with lower halves at and around every
     # tie of either type (a power of two, or the bits below a subnormal's last place) and some at random.
@@ -282,7 +300,40 @@ def test_rounding_of_every_upper_half_word(dtype):
     for low in sorted(lower):
         x = (upper | np.uint32(low & 0xFFFF)).view(np.float32)
         x = x[~np.isnan(x)]
-        out = np.empty(x.size, np.uint16)
+        out = np.empty(x.size, f"u{np.dtype(NARROW[dtype]).itemsize}")
         round_all(x, out)
-        with np.errstate(over="ignore", under="ignore"):
-            assert np.array_equal(out, x.astype(HALVES[dtype]).view(np.uint16)), hex(low)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            assert np.array_equal(out, bits(x.astype(NARROW[dtype]))), hex(low)
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_every_pattern_is_the_value_that_it_is(dtype):
+    patterns = np.arange(1 << (8 * np.dtype(NARROW[dtype]).itemsize)).astype(f"u{np.dtype(NARROW[dtype]).itemsize}")
+    function = getattr(rounding, f"{dtype}_value")
+
+    @compiled
+    def values(x, out):
+        for i in range(x.size):
+            out[i] = function(x[i])
+
+    out = np.empty(patterns.size, np.float32)
+    values(patterns, out)
+    expected = patterns.view(NARROW[dtype]).astype(np.float32)
+    np.testing.assert_array_equal(out, expected)
+    assert np.array_equal(np.signbit(out), np.signbit(expected))
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_the_next_value_of_a_type(dtype):
+    patterns = np.arange(1 << (8 * np.dtype(NARROW[dtype]).itemsize)).astype(f"u{np.dtype(NARROW[dtype]).itemsize}")
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        values = patterns.view(NARROW[dtype]).astype(np.float64)
+    values = np.unique(values[np.isfinite(values)])
+    middles = (values[1:] + values[:-1]) / 2
+    asked = [*values[:: max(1, len(values) // 40)], *middles[:: max(1, len(values) // 40)], values[0], values[-1]]
+    for x in [*asked, 1e39, -1e39, values[-1] * 1.01, values[0] * 1.01]:
+        for strict in (False, True):
+            below = values[values < x] if strict else values[values <= x]
+            above = values[values > x] if strict else values[values >= x]
+            assert toward(twin.Fraction(x), dtype, below=True, strict=strict) == max(below, default=-np.inf)
+            assert toward(twin.Fraction(x), dtype, below=False, strict=strict) == min(above, default=np.inf)

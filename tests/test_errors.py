@@ -10,7 +10,7 @@ import pytest
 
 import fastinit as fi
 
-FLOATS = "bfloat16, float16, float32, float64"
+FLOATS = "bfloat16, complex128, complex64, float16, float32, float64, float8_e4m3fn, float8_e5m2"
 SHAPE = (4, 6)
 
 
@@ -140,7 +140,7 @@ TABLE = {
     "name of bytes": ("normal", {"name": b"w"}, TypeError, r"argument 'name' must be a string, got b'w'"),
     "name that UTF-8 refuses": ("normal", {"name": "\ud800"}, ValueError, r"argument 'name' must be a string that UTF-8 can encode, got '\\ud800'"),
     "integer dtype": ("normal", {"dtype": "int32"}, ValueError, rf"argument 'dtype' must be one of {FLOATS}, got 'int32'"),
-    "complex dtype": ("normal", {"dtype": np.complex64}, ValueError, rf"argument 'dtype' must be one of {FLOATS}, got <class 'numpy\.complex64'>"),
+    "integer class": ("normal", {"dtype": np.int64}, ValueError, rf"argument 'dtype' must be one of {FLOATS}, got <class 'numpy\.int64'>"),
     "misspelt dtype": ("normal", {"dtype": "bf16"}, ValueError, rf"argument 'dtype' must be one of {FLOATS}, got 'bf16'; did you mean 'bfloat16'\?"),
     "swapped dtype": ("normal", {"dtype": np.dtype(np.float32).newbyteorder()}, ValueError, rf"argument 'dtype' must be one of {FLOATS}, got dtype\('[<>]f4'\)"),
     "no dtype": ("normal", {"dtype": None}, TypeError, rf"argument 'dtype' must be one of {FLOATS}, got None"),

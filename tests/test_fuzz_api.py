@@ -44,9 +44,10 @@ TENSOR = {
     "shape": [(4, 6), 7, [2, 3, 4], ()],
     "seed": [0, 2**64 - 1, np.uint32(7)],
     "name": ["", "layer.0.weight"],
-    "dtype": ["float32", "float64", "bfloat16", np.float16],
+    "dtype": ["float32", "float64", "bfloat16", np.float16, "float8_e4m3fn", np.complex64],
     "region": [None, (slice(0, 2), slice(1, 3)), slice(0, 3)],
     "out": [None],
+    "add": [None, True, -0.5],
 }
 NUMBERS = {"mean": [0.0, 1.0], "std": [1.0, 0.02]}
 # Words of schemes and activations.
@@ -75,7 +76,6 @@ PARAMETERS = {
     "magnitude": [3.0],
     "factor_type": ["avg", "in", "out"],
     "rnd_type": ["uniform", "gaussian"],
-    "slope": [0.25, 0],
     "first": [False, True],
     "omega": [30.0, 1],
     "dim": [None, 8],
@@ -89,6 +89,19 @@ PARAMETERS = {
     "cut": [None, 3.0],
     "per": ["output", "input", "matrix", "tensor"],
     "radius": [1.0, 0.5],
+    "floor": [0.0, 1e-4],
+    "start": [1.0, 0.5],
+    "along": [-1, 0],
+    "endpoint": [True, False],
+    "offset": [0.0, -5.5],
+    "slope": [1.0, 0.25, 0],
+    "power": [1.0, 0.3],
+    "zigzag": [0.0, 2.5],
+    "period": [None, 4],
+    "coefficients": [(0.0, 1.0), [3, -1.5]],
+    "base": [1e4, 5e5],
+    "interleaved": [False, True],
+    "columns": [None, 3],
 }
 SCHEMES = [*dict.fromkeys(name for name in fi.schemes()), fi.get_scheme("he_normal")]
 WIRING = {
@@ -151,6 +164,7 @@ CALLS = {
     "fans": Call(fi.fans, WIRING | {"shape": [(4, 6), (3, 3, 4, 6)]}, ("shape",)),
     "gain": Call(fi.gain, {"nonlinearity": ["relu", "conv2d", bent], "param": [None, 0.2]}, ("nonlinearity",)),
     "schemes": Call(fi.schemes, {}),
+    "entropy": Call(fi.entropy, {}),
     "get_scheme": Call(fi.get_scheme, PARAMETERS | {"name": [*fi.schemes()]}, ("name",), ours=tuple(PARAMETERS)),
     "Scheme": Call(fi.Scheme, {
         "name": ["a"], "formula": ["b"], "params": [{}], "rule": [fi.get_scheme("he_normal").rule]},

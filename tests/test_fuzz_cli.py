@@ -38,8 +38,9 @@ SHAPE = [
     "1," * 65,
     "9223372036854775808,0",
 ]
-DTYPE = ["float32", "float64", "bfloat16", "float16", "int8", ",", "f4,", ">f4"]
+DTYPE = ["float32", "float64", "bfloat16", "float16", "float8_e5m2", "complex64", "int8", ",", "f4,", ">f4"]
 PARAM = ["std=0.1", "mean=nan", "std=1e400", f"std={'9' * 5000}", "std", "=", "std=", "a'b=1", "mode=fan_out", "\x1b=1", "value=-0.0",
+         "along=0", "along=9", "coefficients=1",
          "truncated=true", "nonlinearity=\x1b[2J", "nonzeros=2", "sparsity=0.5", "layers=12", "layers=0", "per=matrix", "per=row"]  # fmt: skip
 FILE = [
     "w.npy",
@@ -94,7 +95,7 @@ VARIABLE = ["std=0.1", "std=nan", f"std={'9' * 5000}", "n=2", "n", "=", "sqrt=1"
 SEED = {"--seed": ["0", "18446744073709551615", "18446744073709551616", "-1", "1.5"]}
 COMMANDS = {
     "init": {
-        "": ["he_normal", "normal", "sparse", "constant", "normalized", "depth_scaled", "he_norml", "orthogonal"], "--shape": SHAPE, "--output": FILE, "-o": FILE,
+        "": ["he_normal", "normal", "sparse", "constant", "normalized", "depth_scaled", "he_norml", "orthogonal", "linspace", "polynomial"], "--shape": SHAPE, "--output": FILE, "-o": FILE,
         "--dtype": DTYPE, "--name": ODD, "--layout": ["io", "oi", "hwio", "", "\x1b"], "--groups": SIZE, "--stride": SHAPE,
         "--transposed": None, "--fan-in": NUMBER, "--fan-out": NUMBER, "--param": PARAM, "-p": PARAM, **SEED,
     },

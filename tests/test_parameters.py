@@ -103,6 +103,7 @@ def test_values_and_types_equal_for_a_cache_are_told_apart():
 # --- the range of a dtype ---
 
 LARGEST = {"float16": 65504.0, "bfloat16": float(ml_dtypes.finfo(ml_dtypes.bfloat16).max), "float32": 3.4028234e38}
+LARGEST |= {"float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
 
 
 @pytest.mark.parametrize("dtype", LARGEST)

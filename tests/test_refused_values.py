@@ -42,7 +42,7 @@ REFUSED = {
     "65 axes": (lambda: fi.normal((2,) * 65), ValueError,
                 "argument 'shape' must have at most 64 axes, got (2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, ...)"),
     "comma": (lambda: fi.normal(3, dtype=","), ValueError,
-              "argument 'dtype' must be one of bfloat16, float16, float32, float64, got ','"),
+              "argument 'dtype' must be one of bfloat16, complex128, complex64, float16, float32, float64, float8_e4m3fn, float8_e5m2, got ','"),
     "duration": (lambda: fi.normal(3, std=np.timedelta64(1, "s")), TypeError,
                  "argument 'std' must be a finite number >= 0, got np.timedelta64(1,'s')"),
     "groups of 5000 digits": (lambda: fi.fans((4, 6), groups=DIGITS), ValueError,

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 import fastinit as fi
 from fastinit.weights.regions import blocks
 
-DTYPES = ("float32", "float64", "float16", "bfloat16")
+DTYPES = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 SCHEMES = ("normal", "uniform", "truncated_normal", "he_normal", "constant", "sparse", "positive_unitball")
 SCHEMES += ("normalized", "caffe_gaussian")
+SCHEMES += ("log_of_uniform", "inverse_softplus", "power_ramp", "sinusoids")
 LAWS = ("normal", "uniform", "truncated_normal")
-COMMON = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+COMMON = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
 
 def drawn(scheme, shape, **arguments):

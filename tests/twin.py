@@ -176,6 +176,21 @@ def truncated_law(lower, upper):
     return lambda x: (integral(x) - start) / total, lambda x: np.exp((near - x) * (near + x) / 2) / total
 
 
+def logarithmic(index, formula, kind, seed, name=""):
+    """formula(u), of mpmath's numbers, of each element's u, rounded once to `kind`."""
+    with mp.workdps(60):
+        numbers = unit_exact(index, kind, seed, name)
+        return np.array([kind(float(formula(mp.mpf(u.numerator) / u.denominator))) for u in numbers])
+
+
+def unit_exact(index, kind, seed, name=""):
+    """The same u as `unit`, as fractions; of float64 it is rounded once, as there."""
+    bits = 32 if kind is np.float32 else 53
+    words = word32(index, seed, name) if bits == 32 else word64(index, seed, name) >> np.uint64(11)
+    exact = [Fraction(2 * int(w) + 1, 2 ** (bits + 1)) for w in words]
+    return exact if bits == 32 else [Fraction(float(u)) for u in exact]
+
+
 def sparse_positions(neuron, nonzeros, fan_in, seed, name=""):
     """The connections that a neuron keeps, in the order in which Floyd's algorithm finds them."""
     kept = []

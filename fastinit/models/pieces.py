@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..weights.dtypes import DTYPES
 from ..weights.fans import Layout
-from ..weights.laws import Law, Tensor
 from ..weights.regions import Region, Shape
+from ..weights.sampled import Law, Tensor, check_law
 from ..weights.streams import stream
 
 Box = tuple[tuple[int, int], ...]
@@ -107,7 +107,7 @@ class Assignment:
     def check(self, seed: int) -> None:
         """Raise if a law cannot be drawn in the dtype."""
         for law, piece in {piece.law: piece for piece in self.pieces}.items():
-            law.check(piece.tensor(self.dtype, seed))
+            check_law(law, piece.tensor(self.dtype, seed))
 
     @property
     def elementwise(self) -> bool:

@@ -18,9 +18,10 @@ from fastinit_kernels.probe.run import stack_of as stack_of
 
 from ..activations import ACTIVATIONS
 from ..theory import limits
-from ..weights.dtypes import DTYPES, is_rounded
+from ..weights.dtypes import is_rounded
 from ..words import tied
 from .figures import FIGURES
+from .given import PROBED
 
 tied(
     "activation",
@@ -46,7 +47,7 @@ tied(
 tied(
     "dtype",
     {
-        "row: fastinit/weights/dtypes.py": filter(is_rounded, DTYPES),
+        "row: fastinit/probing/given.py": filter(is_rounded, PROBED),
         "rounding: fastinit_kernels/probe/lines.py": filter(None, ROUNDINGS),
     },
 )

@@ -13,6 +13,7 @@ from ..theory.limits import MOST_LAYERS, check_normalize
 from ..weights.dtypes import check_dtype
 from ..words import check_choice, check_finite, check_flag, check_integer, check_string, entries, plain_string, shown
 from .arguments import check_limits
+from .given import PROBED
 from .verdict import VERDICTS
 
 Array = NDArray[Any]
@@ -187,7 +188,7 @@ RECORDED: dict[str, Callable[[Any], Any]] = {
     "seed": _single("seed", _integer_from(0)),
     "bias": _single("bias", _bias),
     "inputs": _single("inputs", _one_of("N(0, 1)", "given")),
-    "dtype": _single("dtype", lambda _, value: check_dtype(value)),
+    "dtype": _single("dtype", lambda _, value: check_dtype(value, PROBED)),
     "branch_scale": _single("branch_scale", check_finite),
     "normalize": _single("normalize", lambda _, value: check_normalize(value)),
     "input_correlation": _single(

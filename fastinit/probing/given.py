@@ -15,6 +15,9 @@ from .arguments import check_fits
 
 Array = NDArray[Any]
 
+# The types in which a network is probed, of those that weights may have.
+PROBED = {name: DTYPES[name] for name in ("float32", "float64", "float16", "bfloat16")}
+
 
 def check_inputs(inputs: Any, compute: Any, conv: bool) -> Array:
     """Return the input (batch, features), of a convolution (batch, side, side, channels)."""
@@ -38,7 +41,7 @@ def check_weights(weights: Any, dtype: str, conv: int | None) -> tuple[Array, ..
     given = entries(weights, MOST_LAYERS, Sequence)
     if not given or len(given) > MOST_LAYERS:
         raise TypeError(f"argument 'weights' must be a list of arrays {rule}, got {shown(weights)}")
-    matrices = tuple(numbers("weights", w, DTYPES[dtype]) for w in given)
+    matrices = tuple(numbers("weights", w, PROBED[dtype]) for w in given)
     for layer, w in enumerate(matrices):
         if not w.size or w.shape[:-2] != ((conv, conv) if conv else ()) or w.ndim < 2:
             raise ValueError(f"argument 'weights' must hold arrays {rule}, got shape {w.shape} in layer {layer}")
@@ -69,7 +72,7 @@ def check_bias(bias: Any, sizes: tuple[int, ...], compute: Any) -> float | tuple
 def numbers(argument: str, value: Any, compute: Any) -> Array:
     """Return real numbers as a contiguous array of the type of the arithmetic."""
     x = plain_array(value)
-    if x.dtype.kind not in "fiub" and x.dtype.name not in DTYPES:
+    if x.dtype.kind == "c" or (x.dtype.kind not in "fiub" and x.dtype.name not in DTYPES):
         raise TypeError(f"argument '{argument}' must hold real numbers, got {shown(value)}")
     with np.errstate(over="ignore", invalid="ignore"), fitting(argument, x.shape):
         return np.ascontiguousarray(x, dtype=compute)

@@ -25,7 +25,7 @@ from .arguments import (
     check_range,
     check_sizes,
 )
-from .given import check_bias, check_inputs, check_weights, check_widths
+from .given import PROBED, check_bias, check_inputs, check_weights, check_widths
 from .network import Network, weight_shape
 from .settings import Arguments
 
@@ -50,7 +50,7 @@ def _resolve(words: dict[str, Any]) -> Network:
     phi = get_activation(given.activation)
     word = phi.parameter or ""
     parameter = phi.resolve(params.get(word) if word else None, argument=word or "param")
-    dtype = check_dtype(given.dtype)
+    dtype = check_dtype(given.dtype, PROBED)
     compute, computed = compute_type(dtype), arithmetic(dtype)
     conv = None if given.conv is None else check_integer("conv", given.conv, minimum=1)
     matrices = None if given.weights is None else check_weights(given.weights, dtype, conv)

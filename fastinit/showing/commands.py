@@ -100,7 +100,7 @@ def init(
     scheme: Annotated[str, typer.Argument(help="Name of the scheme; `fastinit schemes` lists them.")],
     shape: Annotated[str, typer.Option(help="Sizes of the axes, e.g. 4096,4096.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .npy.")],
-    dtype: Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float8_e4m3fn, complex64 ...")] = "float32",
     seed: Seed = 0,
     name: Annotated[str, typer.Option(help="Name of the tensor; another name, other values.")] = "",
     layout: Annotated[str, typer.Option(help='"io" (in, out) or "oi" (out, in), or a letter an axis.')] = "io",
@@ -113,8 +113,9 @@ def init(
 ) -> None:
     """Write one weight tensor to a .npy file, which appears whole or not at all.
 
-    The .npy format has no bfloat16: its bits are stored as uint16, and
-    np.load(FILE).view(ml_dtypes.bfloat16) reads them back.
+    The .npy format has neither bfloat16 nor float8: their bits are stored
+    as uint16 and uint8, and np.load(FILE).view(ml_dtypes.bfloat16) reads
+    them back.
     """
     if output.suffix != ".npy":
         raise ValueError(f"argument '--output' must end in .npy, got {shown(str(output))}")
@@ -125,14 +126,17 @@ def init(
         "stride": steps[0] if len(steps) == 1 else steps, "transposed": transposed, "fan_in": fan_in,
         "fan_out": fan_out, **read_parameters(param),
     }  # fmt: skip
-    _write(output, scheme, sizes, arguments)
+    kind, stored = _write(output, scheme, sizes, arguments)
     print(printable(f"{output}: {scheme} {'x'.join(map(str, sizes))} {dtype}, seed {seed}"))
-    if dtype == "bfloat16":
-        print(printable(f'read it with: np.load("{output}").view(ml_dtypes.bfloat16)'))
+    if kind != stored:
+        print(printable(f'read it with: np.load("{output}").view(ml_dtypes.{kind.name})'))
 
 
-def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str, Any]) -> None:
-    """Draw block by block into one buffer. Nothing is mapped: a full disk is an error then, and not a signal."""
+def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str, Any]) -> tuple[Any, Any]:
+    """Draw block by block into one buffer; return the dtype and that of the file, which knows NumPy's own alone.
+
+    Nothing is mapped: a full disk is an error then, and not a signal.
+    """
     import numpy as np
     from numpy.lib import format as npy
 
@@ -142,7 +146,7 @@ def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str,
 
     empty = initialise(scheme, shape, region=tuple(slice(0, 0) for _ in shape), **arguments)  # checks everything
     dtype = empty.dtype
-    stored = np.dtype(np.uint16) if dtype.name == "bfloat16" else dtype
+    stored = dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
     header = {"descr": npy.dtype_to_descr(stored), "fortran_order": False, "shape": shape}
     buffer = np.empty(min(_BLOCK, math.prod(shape)), dtype)
     with replacing(path) as file, bar("drawing", math.prod(shape)) as progress:
@@ -154,6 +158,7 @@ def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str,
             initialise(scheme, shape, region=region, out=block.reshape(sizes), **arguments)
             file.write(block.view(np.uint8).data)
             progress.advance(block.size)
+    return dtype, stored
 
 
 @app.command()

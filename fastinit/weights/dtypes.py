@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import ml_dtypes
@@ -14,23 +15,30 @@ DTYPES = {
     "float64": np.dtype(np.float64),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float8_e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn),
+    "float8_e5m2": np.dtype(ml_dtypes.float8_e5m2),
+    "complex64": np.dtype(np.complex64),
+    "complex128": np.dtype(np.complex128),
 }
 
+# Of a complex type: that of its two parts.
+PARTS = {"complex64": "float32", "complex128": "float64"}
 
-def check_dtype(dtype: object) -> str:
+
+def check_dtype(dtype: object, accepted: Collection[str] = DTYPES) -> str:
     """Return the name of a type given by name or by anything that NumPy takes for it, in native byte order."""
     # Strings first: NumPy knows the name "bfloat16" only by courtesy of ml_dtypes.
     name = plain_string(dtype)
-    if name in DTYPES:
+    if name in accepted:
         return str(name)
     wanted = None if dtype is None else _numpy_dtype(dtype if name is None else name)  # None would be float64
-    for known, numpy_dtype in DTYPES.items():
-        if wanted is not None and wanted.isnative and wanted == numpy_dtype:
+    for known in accepted:
+        if wanted is not None and wanted.isnative and wanted == DTYPES[known]:
             return known
     if name is not None:
-        raise unknown("dtype", dtype, DTYPES)
+        raise unknown("dtype", dtype, accepted)
     kind = ValueError if isinstance(dtype, np.dtype | type) else TypeError
-    raise kind(f"argument 'dtype' must be one of {', '.join(sorted(DTYPES))}, got {shown(dtype)}")
+    raise kind(f"argument 'dtype' must be one of {', '.join(sorted(accepted))}, got {shown(dtype)}")
 
 
 def _numpy_dtype(dtype: Any) -> np.dtype[Any] | None:
@@ -47,15 +55,30 @@ def compute_type(dtype: str) -> type[np.floating[Any]]:
 
 
 def arithmetic(dtype: str) -> str:
-    """Return the name of that type."""
-    return "float64" if dtype == "float64" else "float32"
+    """Return the name of that type; of a complex number's parts."""
+    return "float64" if part_of(dtype) == "float64" else "float32"
+
+
+def is_complex(dtype: str) -> bool:
+    """Say whether elements have a real and an imaginary part."""
+    return dtype in PARTS
+
+
+def part_of(dtype: str) -> str:
+    """Return the type of a complex number's parts, of a real number its own."""
+    return PARTS.get(dtype, dtype)
 
 
 def is_rounded(dtype: str) -> bool:
     """Say whether values are rounded to the type after they have been computed."""
-    return arithmetic(dtype) != dtype
+    return arithmetic(dtype) != part_of(dtype)
+
+
+def exact_of(dtype: str) -> str:
+    """Return the type that holds values as they are computed: of a narrow type float32, of any other itself."""
+    return "float32" if is_rounded(dtype) else dtype
 
 
 def largest(dtype: str) -> float:
     """Return the largest finite value of a dtype."""
-    return float(ml_dtypes.finfo(DTYPES[dtype]).max)  # type: ignore[no-untyped-call]
+    return float(ml_dtypes.finfo(DTYPES[part_of(dtype)]).max)  # type: ignore[no-untyped-call]

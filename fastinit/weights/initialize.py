@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..words import apart, fitting, printable, shown
+from .adding import add_drawn, check_add, exact
 from .dtypes import DTYPES, check_dtype
 from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
-from .laws import Law, Tensor
+from .indexed import Indexed
 from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape, overlaps_itself
+from .sampled import Law, Tensor, check_law
 from .schemes import Scheme, SchemeLike, resolve_scheme, scheme_words
 from .streams import check_name, check_seed
 
@@ -32,6 +34,7 @@ def init(
     transposed: bool = False,
     region: RegionLike | None = None,
     out: NDArray[Any] | None = None,
+    add: float | None = None,
     fan_in: float | None = None,
     fan_out: float | None = None,
     **params: Any,
@@ -52,8 +55,9 @@ def init(
     name
         The tensor's name; tensors of different names are independent.
     dtype
-        "float32", "float64", "float16" or "bfloat16", or anything that NumPy takes for one of them. The 16-bit types
-        are the float32 values rounded once to nearest even, within the law's bounds if it has any.
+        "float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "complex64" or "complex128", or
+        anything that NumPy takes for one of them. The types of 16 and 8 bits are the float32 values rounded once to
+        nearest even, within the law's bounds if it has any; complex numbers are JAX's laws (docs/dtypes.md).
     layout, groups, stride, transposed
         Where the input and output axes are, the groups and the stride of a convolution, and whether it is a transposed
         one: see `fans`, and docs/fans.md for what to write for each layer of PyTorch, Keras and JAX.
@@ -63,6 +67,11 @@ def init(
     out
         A writable array of the region's shape and of `dtype`, contiguous or not, to fill and return: a view, a memory
         map, a field of a structured array. It may have neither a mask nor elements that share memory.
+    add
+        A finite number, or True for 1: `out`, which must be given, becomes out + add·draw instead, block by block
+        without a copy. The draw has the type of the computation (float32 for those of 16 and 8 bits), and so has the
+        sum, one fused multiply-add that is rounded to `dtype` once; what is beyond its range becomes infinite, in
+        float8_e4m3fn NaN.
     fan_in, fan_out
         Fans to use instead of those of the shape; numbers > 0. A scheme needs only those that its mode names: with
         fan_in=784, he_normal fills a bias or any other shape.
@@ -92,6 +101,19 @@ def init(
     >>> part = fi.init("he_normal", (784, 512), seed=0, name="layer.0.weight", region=(slice(100, 200), slice(0, 512)))
     >>> bool((part == w[100:200]).all())
     True
+
+    A step of evolution strategies, or of MeZO: noise is never stored, and the same seed takes it back. Here the slope
+    along it of the sum of all weights, by an antithetic pair.
+
+    >>> noise = {"seed": 17, "name": "layer.0.weight"}
+    >>> losses = []
+    >>> for step in (1e-3, -2e-3):  # to w + 0.001 z, from there to w - 0.001 z
+    ...     _ = fi.normal(w.shape, out=w, add=step, **noise)
+    ...     losses.append(w.sum(dtype="float64"))
+    >>> slope = (losses[0] - losses[1]) / 2e-3
+    >>> _ = fi.normal(w.shape, out=w, add=1e-3 - 1e-6 * slope, **noise)  # back, and a step down
+    >>> bool(abs(slope / fi.normal(w.shape, **noise).sum(dtype="float64") - 1) < 1e-3)
+    True
     """
     resolved = resolve_scheme(scheme, params)
     whole = check_shape(shape)
@@ -99,12 +121,16 @@ def init(
     kind = check_dtype(dtype)
     wiring = check_wiring(layout, whole, groups, stride, transposed)
     law, axes = _resolve_law(resolved, whole, wiring, fan_in, fan_out)
+    factor = check_add(add, out, kind)
     tensor = Tensor(whole, kind, check_seed(seed), check_name(name), axes)
-    law.check(tensor)
+    check_law(law, tensor if factor is None else exact(tensor))
     sizes = tuple(length for _, length in part)
     with fitting("out" if out is not None else "shape" if region is None else "region", sizes):
         target = fill_target(out, sizes, kind)
-        law.fill(tensor, part, target)
+        if factor is None:
+            law.fill(tensor, part, target)
+        else:
+            add_drawn(law, tensor, part, target, factor)
     return target if out is None else out
 
 
@@ -121,6 +147,7 @@ def normal(
     dtype: DTypeLike = "float32",
     region: RegionLike | None = None,
     out: NDArray[Any] | None = None,
+    add: float | None = None,
 ) -> NDArray[Any]:
     """Return draws of N(mean, std²).
 
@@ -128,7 +155,7 @@ def normal(
 
     Parameters
     ----------
-    shape, seed, name, dtype, region, out
+    shape, seed, name, dtype, region, out, add
         As in `init`.
     mean, std
         Finite; std >= 0.
@@ -154,7 +181,7 @@ def normal(
     >>> bool(abs(x.std() / 0.02 - 1) < 0.01)
     True
     """
-    return init("normal", shape, mean=mean, std=std, seed=seed, name=name, dtype=dtype, region=region, out=out)
+    return init("normal", shape, mean=mean, std=std, seed=seed, name=name, dtype=dtype, region=region, out=out, add=add)
 
 
 def uniform(
@@ -167,6 +194,7 @@ def uniform(
     dtype: DTypeLike = "float32",
     region: RegionLike | None = None,
     out: NDArray[Any] | None = None,
+    add: float | None = None,
 ) -> NDArray[Any]:
     """Return draws of U(low, high).
 
@@ -175,7 +203,7 @@ def uniform(
 
     Parameters
     ----------
-    shape, seed, name, dtype, region, out
+    shape, seed, name, dtype, region, out, add
         As in `init`.
     low, high
         Finite, low <= high.
@@ -198,7 +226,9 @@ def uniform(
     >>> bool(((0 <= x) & (x < 1)).all())
     True
     """
-    return init("uniform", shape, low=low, high=high, seed=seed, name=name, dtype=dtype, region=region, out=out)
+    return init(
+        "uniform", shape, low=low, high=high, seed=seed, name=name, dtype=dtype, region=region, out=out, add=add
+    )
 
 
 def truncated_normal(
@@ -213,6 +243,7 @@ def truncated_normal(
     dtype: DTypeLike = "float32",
     region: RegionLike | None = None,
     out: NDArray[Any] | None = None,
+    add: float | None = None,
 ) -> NDArray[Any]:
     """Return draws of N(mean, std²) kept between mean + lower·std and mean + upper·std.
 
@@ -221,7 +252,7 @@ def truncated_normal(
 
     Parameters
     ----------
-    shape, seed, name, dtype, region, out
+    shape, seed, name, dtype, region, out, add
         As in `init`.
     mean, std
         Finite, std >= 0: those of the normal before truncation (between -2 and 2 the standard deviation that is
@@ -260,6 +291,7 @@ def truncated_normal(
         dtype=dtype,
         region=region,
         out=out,
+        add=add,
     )
 
 
@@ -285,7 +317,8 @@ def _resolve_law(
     given_out = None if fan_out is None else check_fan("fan_out", fan_out)
     if not (scheme.rule.needs or scheme.rule.needs_layout):
         # Not by the cache, for which the constants 0.0 and -0.0 are one scheme.
-        return scheme.rule.law(Fans(math.nan, math.nan)), None
+        law = scheme.rule.law(Fans(math.nan, math.nan))
+        return (law.sized(shape) if isinstance(law, Indexed) else law), None
     return _cached_law(scheme, shape, wiring, given_in, given_out)
 
 

@@ -3,62 +3,27 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache, lru_cache
-from types import ModuleType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
-from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
-from ..words import check_finite, plain_number, shown, tied
-from .dtypes import DTYPES, compute_type, largest
-from .fans import Layout
-from .regions import Region, Shape, flat_view, geometry
-from .streams import philox_key
-
-
-class Tensor(NamedTuple):
-    """The address of a tensor's elements and how they are read: everything but the law."""
-
-    shape: Shape
-    dtype: str
-    seed: int
-    name: str
-    layout: Layout | None = None
-
-
-class Law(Protocol):
-    """A distribution with its numbers.
-
-    One with an attribute `elementwise` that is true fills a region in the time and the memory of the region; another
-    may look at the whole tensor for it.
-    """
-
-    @property
-    def expectation(self) -> float:
-        """Mean of an element."""
-
-    @property
-    def variance(self) -> float:
-        """Variance of an element."""
-
-    def check(self, tensor: Tensor) -> None:
-        """Raise if this law cannot be drawn for that tensor; called before anything is allocated."""
-
-    def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
-        """Write the region of the tensor to `out`, of the region's shape; everything has been checked."""
-
-
-def mean_square(law: Law) -> float:
-    """Return the mean square of an element."""
-    try:
-        return law.variance + law.expectation**2
-    except OverflowError:  # a number whose square is no float
-        return math.inf
+from ..words import check_finite, plain_number
+from .dtypes import compute_type, largest
+from .plane import Disk
+from .regions import Region
+from .sampled import InPlane
+from .sampled import Law as Law
+from .sampled import Recipe as Recipe
+from .sampled import Sampled as Sampled
+from .sampled import Tensor as Tensor
+from .sampled import check_range as check_range
+from .sampled import mean_square as mean_square
+from .sampled import recipe as recipe
+from .sampled import toward as toward
 
 
 @dataclass(frozen=True)
@@ -69,6 +34,7 @@ class Constant:
     elementwise: ClassVar[bool] = True
     # 0.0 and -0.0 are equal, but not the same constant.
     sign: float = field(init=False, repr=False)
+    planar: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         value = check_finite("value", self.value)
@@ -92,127 +58,20 @@ class Constant:
         check_range("value", self.value, tensor.dtype)
 
     def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
-        """Write the constant."""
-        out[...] = self.value
-
-
-class Recipe(NamedTuple):
-    """How a kernel draws a law: by which formula, and with which parameters."""
-
-    formula: str
-    parameters: NDArray[np.float64]
-
-
-# Names of the formulas by which some law is drawn.
-_FORMULAS: set[str] = set()
-
-
-class Sampled(ABC):
-    """A law that a kernel draws, element by element.
-
-    Attributes
-    ----------
-    formulas
-        Those that its recipes name, of `fastinit_kernels.fill.draw.LAWS`.
-    """
-
-    formulas: ClassVar[tuple[str, ...]] = ()
-    elementwise: ClassVar[bool] = True
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        _FORMULAS.update(cls.formulas)
-
-    @property
-    @abstractmethod
-    def expectation(self) -> float:
-        """Mean of an element."""
-
-    @property
-    @abstractmethod
-    def variance(self) -> float:
-        """Variance of an element."""
-
-    @abstractmethod
-    def recipe(self, dtype: str) -> Recipe:
-        """Return how elements of that dtype are drawn; raise if the dtype cannot hold them."""
-
-    def check(self, tensor: Tensor) -> None:
-        """Refuse numbers that the dtype cannot hold."""
-        self.recipe(tensor.dtype)
-
-    def fill(self, tensor: Tensor, region: Region, out: NDArray[Any]) -> None:
-        """Draw the region."""
-        if not out.size:
-            return
-        dense, draw = _kernels()
-        view = flat_view(out.view(draw.stored_type(tensor.dtype)))
-        if view is None:  # strides that no flat view expresses: draw beside, then copy
-            beside = np.empty(out.shape, out.dtype)
-            self.fill(tensor, region, beside)
-            out[...] = beside
-            return
-        flat, strides, offset = view
-        where = geometry(region, tensor.shape, strides, offset)
-        law, parameters = self.recipe(tensor.dtype)
-        dense.fill(law, tensor.dtype, flat, where, philox_key(tensor.seed, tensor.name), parameters)
-
-
-@cache
-def _kernels() -> tuple[ModuleType, ModuleType]:
-    """Load the kernels, and Numba with them, when something is first drawn."""
-    with whole:
-        from fastinit_kernels.fill import dense, draw
-
-    tied("law", {"class: fastinit/weights/laws.py": _FORMULAS, "kernel: fastinit_kernels/fill/draw.py": draw.LAWS})
-    tied("dtype", {"row: fastinit/weights/dtypes.py": DTYPES, "store: fastinit_kernels/fill/draw.py": draw.STORES})
-    return dense, draw
-
-
-def recipe(formula: str, *numbers: float) -> Recipe:
-    """Return a recipe with its parameters filled up."""
-    packed = np.zeros(_kernels()[1].PARAMETERS)
-    packed[: len(numbers)] = numbers
-    return Recipe(formula, packed)
-
-
-def check_range(name: str, value: float, dtype: str) -> None:
-    """Refuse a number beyond a dtype."""
-    most = largest(dtype)
-    if math.isfinite(value) and abs(value) > most:
-        raise ValueError(f"argument '{name}' must be within ±{most:.4g}, the range of {dtype}, got {shown(value)}")
-
-
-def toward(x: Fraction, dtype: str, *, below: bool, strict: bool = False) -> float:
-    """Return the value of a dtype next to x on one side, maybe infinite; x itself counts unless `strict`."""
-    kind = DTYPES[dtype].type
-    away = kind(-math.inf if below else math.inf)
-    with np.errstate(over="ignore"):
-        value = kind(_float(x))
-    while True:
-        if math.isinf(value):
-            if (value < 0) == below:
-                return float(value)
-        else:
-            exact = Fraction(float(value))
-            if (exact < x if below else exact > x) or (exact == x and not strict):
-                return float(value)
-        value = np.nextafter(value, away)
-
-
-def _float(x: Fraction) -> float:
-    try:
-        return float(x)
-    except OverflowError:
-        return math.inf if x > 0 else -math.inf
+        """Write the constant, rounded as a drawn value is."""
+        out[...] = compute_type(tensor.dtype)(self.value)
 
 
 @dataclass(frozen=True)
 class Uniform(Sampled):
-    """U(low, high), low included and high not; low where both are equal."""
+    """U(low, high), low included and high not; low where both are equal.
+
+    `spread` is the standard deviation that a scheme asked for, if one did: complex numbers are drawn by it.
+    """
 
     low: float
     high: float
+    spread: float | None = field(default=None, repr=False, compare=False)
     formulas = ("uniform",)
 
     def __post_init__(self) -> None:
@@ -230,6 +89,10 @@ class Uniform(Sampled):
     def variance(self) -> float:
         """Variance of an element."""
         return (self.high / 2 - self.low / 2) ** 2 / 3
+
+    def in_plane(self) -> InPlane | None:
+        """Return the disk with the variance asked for; of bounds alone there is none."""
+        return None if self.spread is None else InPlane(Disk(math.sqrt(2.0) * self.spread))
 
     @lru_cache(maxsize=256)  # noqa: B019 - frozen and tiny
     def recipe(self, dtype: str) -> Recipe:
@@ -293,6 +156,10 @@ class Normal(Sampled):
     def variance(self) -> float:
         """Variance of an element."""
         return self.std**2
+
+    def in_plane(self) -> InPlane:
+        """Return the law of either part: it has half of the variance."""
+        return InPlane(Normal(0.0, self.std / math.sqrt(2.0)), self.mean)
 
     @lru_cache(maxsize=256)  # noqa: B019 - frozen and tiny
     def recipe(self, dtype: str) -> Recipe:

@@ -146,6 +146,11 @@ def flat_view(out: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...], int] | 
     return flat, strides, -low
 
 
+def within(part: Region, region: Region) -> tuple[Any, ...]:
+    """Return the index of a part in an array of its region: a view even of one without axes."""
+    return *(slice(a - b, a - b + n) for (a, n), (b, _) in zip(part, region, strict=True)), ...
+
+
 def parts(region: Region, most: int, axes: Sequence[int] | None = None) -> Iterator[Region]:
     """Cut a region into parts of at most about `most` elements, along its longest axes, or the longest of `axes`."""
     cuttable = [a for a in (range(len(region)) if axes is None else axes) if region[a][1] > 1]

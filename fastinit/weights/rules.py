@@ -121,11 +121,11 @@ class VarianceScaling(Rule):
             )
         if self.distribution == "uniform":
             limit = math.sqrt(3) * std
-            return Uniform(-limit, limit)
+            return Uniform(-limit, limit, std)
         if self.distribution == "normal":
             return cut_normal(std, self.cut)
         # Widened so that what is left between -2 and 2 has the variance asked for.
-        return TruncatedNormal(0.0, std / truncated_std(-2.0, 2.0), -2.0, 2.0)
+        return TruncatedNormal(0.0, std / truncated_std(-2.0, 2.0), -2.0, 2.0, std)
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,28 @@ def philox_words(seed: int, name: str) -> tuple[int, int, int, int]:
     return seed & 0xFFFFFFFF, seed >> 32, s & 0xFFFFFFFF, s >> 32
 
 
+def entropy() -> int:
+    """Return a fresh seed from the operating system's entropy, to keep beside what is drawn with it.
+
+    Returns
+    -------
+    int
+        Uniform from 0 to 2^64 - 1. `init(seed=None)` takes such a one, and forgets it.
+
+    Examples
+    --------
+    >>> import fastinit as fi
+    >>> seed = fi.entropy()
+    >>> bool((fi.normal(5, seed=seed) == fi.normal(5, seed=seed)).all())
+    True
+    """
+    return secrets.randbits(64)
+
+
 def check_seed(seed: object) -> int:
     """Return the seed, 0 <= seed < 2^64; None takes fresh entropy from the operating system."""
     if seed is None:
-        return secrets.randbits(64)
+        return entropy()
     value = check_integer("seed", seed, minimum=0)
     if value >= 1 << 64:
         raise ValueError(f"argument 'seed' must be an integer in [0, 2**64), got {shown(seed)}")

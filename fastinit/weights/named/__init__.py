@@ -4,4 +4,5 @@ from . import classic as classic
 from . import frameworks as frameworks
 from . import matrices as matrices
 from . import networks as networks
+from . import sequences as sequences
 from . import transformers as transformers

@@ -19,6 +19,7 @@ WORDS = 64 * BATCH
 
 # Lanes of a group, and its multiples.
 _ONE, _TWO, _THREE, _GROUP = np.uint64(16), np.uint64(32), np.uint64(48), np.uint64(64)
+_NEXT, _EIGHT = np.uint64(1), np.uint64(8)
 
 Store = Callable[[Any], Any]
 Values = Callable[[Store], Callable[..., None]]
@@ -80,6 +81,41 @@ def words_f64(law: Callable[..., Any]) -> Values:
         return law(w0, w1, p), law(w2, w3, p)
 
     return blocks_f64(block)
+
+
+def planes_f32(law: Callable[..., Any]) -> Values:
+    """Two float32 values, those of a complex number, from the words of two elements."""
+
+    def values(store: Store) -> Callable[..., None]:
+        @inline
+        def write(out: Any, words: Any, count: Any, p: Any) -> None:
+            for i in range(count * _TWO):
+                j = i + i
+                x, y = law(words[j], words[j + _NEXT], p)
+                out[j] = store(x)
+                out[j + _NEXT] = store(y)
+
+        return write
+
+    return values
+
+
+def planes_f64(law: Callable[..., Any]) -> Values:
+    """Two float64 values, those of a complex number, from the pairs of words of two elements."""
+
+    def values(store: Store) -> Callable[..., None]:
+        @inline
+        def write(out: Any, words: Any, count: Any, p: Any) -> None:
+            for k in range(count + count):  # halves of a group: 16 elements
+                for m in range(_EIGHT):
+                    i, j = k * _TWO + m + m, k * _ONE + m + m
+                    x, y = law(words[i], words[i + _ONE], words[i + _NEXT], words[i + _ONE + _NEXT], p)
+                    out[j] = store(x)
+                    out[j + _NEXT] = store(y)
+
+        return write
+
+    return values
 
 
 def stages_f32(first: Callable[..., Any], second: Callable[..., Any], last: Callable[..., Any]) -> Values:

@@ -22,7 +22,7 @@ from ..machine.records import Table
 from ..machine.threads import run_tiles
 from ..numeric.integers import ceil_div
 from .batches import BATCH
-from .draw import LAWS, STORES, group_function, group_size, load_key, parameters_function, stored_type
+from .draw import LAWS, STORES, group_function, group_size, is_drawn, load_key, parameters_function, stored_type
 
 TILE = 1 << 14
 
@@ -56,20 +56,17 @@ def run_function(law: str, dtype: str) -> Callable[..., None]:
     return run
 
 
-@family(LAWS, STORES)
-def fill_kernel(law: str, dtype: str) -> Kernel:
-    """The kernel of a law and dtype: tile t of the region that a `_FILL` record describes."""
-    run, load_parameters = run_function(law, dtype), parameters_function(law, dtype)
-    out_at = pointers(stored_type(dtype))
+@cache
+def walk_function(run: Callable[..., None]) -> Callable[..., None]:
+    """`walk(t, geometry, length, out, first, second)`: tile t of a region run by run.
 
-    @kernel(f"fill-{law}-{dtype}", cost=1.0)
-    def tile(t: Any, launch_address: Any) -> int:
-        use_widest_vectors()
-        launch = _fill_at(launch_address, np.int64(0))
-        out, geometry = out_at(launch.out, np.int64(0)), _words_at(launch.geometry, np.int64(0))
-        key_words = load_key(launch.key)
-        p = load_parameters(launch.parameters)
-        run_length, outer = geometry[1], launch.length - 3
+    Each is a call of `run(out, offset, stride, i, n, first, second)`: n elements from flat index i on to
+    out[offset::stride].
+    """
+
+    @inline
+    def walk(t: Any, geometry: Any, length: Any, out: Any, first: Any, second: Any) -> None:
+        run_length, outer = geometry[1], length - 3
         position = t * TILE
         end = min(position + TILE, geometry[0])
         while position < end:
@@ -84,8 +81,24 @@ def fill_kernel(law: str, dtype: str) -> Kernel:
                 i += digit * geometry[d + 1]
                 offset += digit * geometry[d + 2]
                 index = rest
-            run(out, offset, geometry[2], i, n, key_words, p)
+            run(out, offset, geometry[2], i, n, first, second)
             position += n
+
+    return walk
+
+
+@family(LAWS, STORES, only=is_drawn)
+def fill_kernel(law: str, dtype: str) -> Kernel:
+    """The kernel of a law and dtype: tile t of the region that a `_FILL` record describes."""
+    walk, load_parameters = walk_function(run_function(law, dtype)), parameters_function(law, dtype)
+    out_at = pointers(stored_type(dtype))
+
+    @kernel(f"fill-{law}-{dtype}", cost=1.0)
+    def tile(t: Any, launch_address: Any) -> int:
+        use_widest_vectors()
+        launch = _fill_at(launch_address, np.int64(0))
+        out, geometry = out_at(launch.out, np.int64(0)), _words_at(launch.geometry, np.int64(0))
+        walk(t, geometry, launch.length, out, load_key(launch.key), load_parameters(launch.parameters))
         return 0
 
     return tile

@@ -15,9 +15,11 @@ from ..machine.intrinsics import converted
 from ..machine.jit import inline
 from ..machine.modes import use_widest_vectors
 from ..machine.pointers import loaded, pointers, stack_array
+from ..numeric import logarithmic as logs
+from ..numeric import rounding
 from ..numeric.laws import normal_f32, normal_f64, uniform_f32, uniform_f64
 from ..numeric.philox import philox
-from ..numeric.rounding import bfloat16_bits, float16_bits, identity
+from ..numeric.plane import disk_f32, disk_f64, plane_normal_f32, plane_normal_f64
 from ..numeric.truncated import (
     centre_middle,
     centre_values,
@@ -31,7 +33,7 @@ from ..numeric.truncated import (
     wide_values,
     wide_words,
 )
-from .batches import WORDS, Values, blocks_f32, blocks_f64, stages_f32, words_f32, words_f64
+from .batches import WORDS, Values, blocks_f32, blocks_f64, planes_f32, planes_f64, stages_f32, words_f32, words_f64
 
 # Parameters a law may take, float64 whatever the type; unused ones are zero.
 PARAMETERS = 24
@@ -45,32 +47,72 @@ class Law(NamedTuple):
     parameters: tuple[Any, Any] = (np.float32, np.float64)
 
 
+_DOUBLE = (np.float64, np.float64)
 LAWS = {
     "uniform": Law(words_f32(uniform_f32), words_f64(uniform_f64)),
     "normal": Law(blocks_f32(normal_f32), blocks_f64(normal_f64)),
-    "truncated_series": Law(words_f32(series_f32), words_f64(series_f64), (np.float64, np.float64)),
-    "truncated_far": Law(words_f32(far_f32), words_f64(far_f64), (np.float64, np.float64)),
+    "truncated_series": Law(words_f32(series_f32), words_f64(series_f64), _DOUBLE),
+    "truncated_far": Law(words_f32(far_f32), words_f64(far_f64), _DOUBLE),
     "truncated_centre": Law(stages_f32(centre_words, centre_middle, centre_values), words_f64(wide_f64)),
     "truncated_wide": Law(stages_f32(wide_words, wide_middle, wide_values), words_f64(wide_f64)),
+    "log_uniform": Law(words_f32(logs.log_uniform_f32), words_f64(logs.log_uniform_f64), _DOUBLE),
+    "log_of_uniform": Law(words_f32(logs.log_of_uniform_f32), words_f64(logs.log_of_uniform_f64), _DOUBLE),
+    "inverse_softplus": Law(words_f32(logs.inverse_softplus_f32), words_f64(logs.inverse_softplus_f64), _DOUBLE),
+    "disk": Law(planes_f32(disk_f32), planes_f64(disk_f64)),
+    "plane_normal": Law(planes_f32(plane_normal_f32), planes_f64(plane_normal_f64)),
 }
 
-# dtype name -> (type the kernel stores, how a computed value becomes it)
+# Laws of complex numbers, which are drawn as the pairs of real numbers that they are made of.
+PLANES = {"disk", "plane_normal"}
+
+
+class Stored(NamedTuple):
+    """How the kernels see a dtype.
+
+    Parameters
+    ----------
+    kind
+        The NumPy type of its bits.
+    store, load
+        How a value that is not NaN becomes them, and how they become a value.
+    nan
+        The bits of NaN, of a type to which values are rounded.
+    """
+
+    kind: Any
+    store: Callable[[Any], Any]
+    load: Callable[[Any], Any]
+    nan: int | None = None
+
+
 STORES = {
-    "float32": (np.float32, identity),
-    "float64": (np.float64, identity),
-    "bfloat16": (np.uint16, bfloat16_bits),
-    "float16": (np.uint16, float16_bits),
+    "float32": Stored(np.float32, rounding.identity, rounding.identity),
+    "float64": Stored(np.float64, rounding.identity, rounding.identity),
+    "bfloat16": Stored(np.uint16, rounding.bfloat16_bits, rounding.bfloat16_value, 0x7FC0),
+    "float16": Stored(np.uint16, rounding.float16_bits, rounding.float16_value, 0x7E00),
+    "float8_e4m3fn": Stored(np.uint8, rounding.float8_e4m3fn_bits, rounding.float8_e4m3fn_value, 0x7F),
+    "float8_e5m2": Stored(np.uint8, rounding.float8_e5m2_bits, rounding.float8_e5m2_value, 0x7E),
 }
+
+
+def is_double(dtype: str) -> bool:
+    """Whether values of that dtype are computed in float64."""
+    return dtype == "float64"
+
+
+def is_drawn(law: str, dtype: str) -> bool:
+    """Whether tensors of that law and dtype there are: complex numbers are made of float32 or float64."""
+    return law not in PLANES or dtype in ("float32", "float64")
 
 
 def stored_type(dtype: str) -> Any:
     """The NumPy type through which the kernels see an array of that dtype."""
-    return STORES[dtype][0]
+    return STORES[dtype].kind
 
 
 def group_size(dtype: str) -> int:
     """Elements of a group."""
-    return 32 if dtype == "float64" else 64
+    return 32 if is_double(dtype) else 64
 
 
 @inline
@@ -97,8 +139,8 @@ def group_function(law: str, dtype: str) -> Callable[..., None]:
     g and count <= BATCH are uint64; key a tuple of four uint32 (key low, key high, stream low, stream high); p the
     law's parameters (`parameters_function`).
     """
-    values = LAWS[law].double if dtype == "float64" else LAWS[law].single
-    write = values(STORES[dtype][1])
+    values = LAWS[law].double if is_double(dtype) else LAWS[law].single
+    write = values(STORES[dtype].store)
 
     # All words of a batch first, then the values. In one loop the 64-bit products would set the width of the float
     # arithmetic too, and one group after the other the CPU would wait for each word's way through memory.
@@ -124,7 +166,7 @@ def load_key(address: Any) -> Any:
 @cache
 def parameters_function(law: str, dtype: str) -> Callable[..., Any]:
     """`load(address)`: the parameters (float64[PARAMETERS]) there, a tuple of registers in the law's type."""
-    kind = LAWS[law].parameters[dtype == "float64"]
+    kind = LAWS[law].parameters[is_double(dtype)]
 
     @inline
     def load(address: Any) -> Any:

@@ -37,12 +37,15 @@ _PATIENCE = 120.0
 _HELPER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {0} import serve; serve()"
 
 
-# Factories of kernels, and for each of their arguments all that it may be.
-_FAMILIES: list[tuple[Callable[..., Kernel], tuple[Iterable[Any], ...]]] = []
+# Factories of kernels, for each of their arguments all that it may be, and which combinations there are.
+_FAMILIES: list[tuple[Callable[..., Kernel], tuple[Iterable[Any], ...], Callable[..., bool]]] = []
 
 
-def family(*axes: Iterable[Any]) -> Callable[[F], F]:
-    """Make a factory's kernels once each, and so that another process can; `axes`: all values of its arguments."""
+def family(*axes: Iterable[Any], only: Callable[..., bool] = lambda *_: True) -> Callable[[F], F]:
+    """Make a factory's kernels once each, and so that another process can.
+
+    `axes` are all values of its arguments; `only` says of which combinations there is a kernel.
+    """
 
     def decorate(factory: F) -> F:
         @cache
@@ -52,7 +55,7 @@ def family(*axes: Iterable[Any]) -> Callable[[F], F]:
             made.origin = make, arguments
             return made
 
-        _FAMILIES.append((make, axes))
+        _FAMILIES.append((make, axes, only))
         return make  # type: ignore[return-value]
 
     return decorate
@@ -60,7 +63,7 @@ def family(*axes: Iterable[Any]) -> Callable[[F], F]:
 
 def everything() -> list[Kernel]:
     """Every kernel that there is, of the modules that are imported."""
-    return [make(*arguments) for make, axes in _FAMILIES for arguments in product(*axes)]
+    return [make(*a) for make, axes, only in _FAMILIES for a in product(*axes) if only(*a)]
 
 
 def prepare(kernels: Iterable[Kernel], *, helpers: int | None = None) -> None:

@@ -161,6 +161,8 @@ class Functions:
 
     Attributes
     ----------
+    exp
+        exp(x), within 1.5 ulp, for x from `lowest` to -lowest.
     decay
         (exp(-|x|), exp(-|x|) - 1), within 1.5 ulp each; the first does not go below exp(lowest).
     log1p
@@ -176,6 +178,7 @@ class Functions:
     real: Callable[[float], Any]
     lowest: float
     far: float
+    exp: Any
     decay: Any
     log1p: Any
     normal: Any
@@ -228,6 +231,18 @@ def _exponentials(f: Format) -> tuple[Any, Any]:
         return of_bits(unsigned(unsigned(bits(t) + bias) << shift))
 
     return parts, power
+
+
+def _exp(f: Format, parts: Any, power: Any) -> Any:
+    zero = f.real(0)
+
+    @inline
+    def exp(x: Any) -> Any:
+        t, m = parts(x, zero)
+        scale = power(t)
+        return fma(scale, m, scale)
+
+    return exp
 
 
 def _decay(f: Format, magnitude: Any, parts: Any, power: Any) -> Any:
@@ -303,6 +318,7 @@ def _functions(f: Format) -> Functions:
         real=f.real,
         lowest=f.lowest,
         far=f.far,
+        exp=_exp(f, parts, power),
         decay=_decay(f, magnitude, parts, power),
         log1p=_log1p(f),
         normal=_normal(f, magnitude, parts, power),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..fill.batches import BATCH
-from ..fill.draw import LAWS, group_function, group_size, parameters_function
+from ..fill.draw import LAWS, PLANES, group_function, group_size, parameters_function
 from ..machine.ahead import family
 from ..machine.intrinsics import bits_of_float32, float32_of_bits, select
 from ..machine.jit import Kernel, inline, kernel
@@ -96,7 +96,7 @@ def _draw(law: str, dtype: str) -> Callable[..., None]:
     return draw
 
 
-@family([*LAWS, ARRAY, CONSTANT], FUNCTIONS)
+@family([*(law for law in LAWS if law not in PLANES), ARRAY, CONSTANT], FUNCTIONS)
 def line_kernel(source: str, dtype: str) -> Kernel:
     """`line(source, first, n, line)`: elements [first, first + n) of a law, ARRAY or CONSTANT to line[GROUP:].
 
