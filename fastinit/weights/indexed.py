@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from fastinit_kernels.machine.forks import whole
@@ -54,6 +54,7 @@ class Indexed(ABC):
 
     along: int
     size: int | None = field(default=None, init=False, repr=False)
+    elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "along", check_integer("along", self.along, minimum=-MOST_AXES, maximum=MOST_AXES - 1))
