@@ -175,7 +175,7 @@ class Linspace(Indexed):
 
 @dataclass(frozen=True)
 class PowerRamp(Indexed):
-    """offset + slope·t^power + zigzag·s|s|: t from 0 to 1 along the axis, s from -1 to 1 along each period."""
+    """offset + slope·t^power + zigzag·s·abs(s): t from 0 to 1 along the axis, s from -1 to 1 along each period."""
 
     offset: float
     slope: float

@@ -45,7 +45,7 @@ def _linspace(*, low: float = 0.0, high: float = 1.0, endpoint: bool = True, alo
 
 @scheme(
     "power_ramp",
-    "offset + slope·t^power + zigzag·s|s|, t = i/(n - 1), s from -1 to 1 along each period: decay of RWKV-7 (2025)",
+    "offset + slope·t^power + zigzag·s·abs(s), t = i/(n - 1), s from -1 to 1 along each period: decay of RWKV-7 (2025)",
 )
 def _power_ramp(
     *,
