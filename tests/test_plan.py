@@ -300,6 +300,7 @@ def test_streams_that_collide_are_refused(monkeypatch):
         ([("a", {"scheme": "normal", "stack": ["x"] * 3})], "must stack at most the 2 axes"),
         ([("a", {"scheme": "normal", "stack": "1x"})], "names for the indices"),
         ([("a", {"scheme": "normal", "stack": "fan_in"})], "names for the indices"),
+        ([("a", {"scheme": "normal", "stack": "x" * 65})], "names for the indices"),
         ([("a", {"scheme": "normal", "set": {"0": 1}})], "indices like"),
         ([("a", {"scheme": "normal", "set": {"[::2]": 1}})], "without steps"),
         ([("a", {"scheme": "normal", "set": {"[9]": 1}})], "got index 9 of 4"),

@@ -31,6 +31,7 @@ SKIP = "skip"
 MOST_RULES = 10_000
 _DEEPEST = 8
 _MOST_BITS = 64
+_MOST_IN_WORD = 64
 
 
 def read_rules(rules: Any, variables: Mapping[str, Number]) -> tuple[Rule, ...]:
@@ -54,7 +55,7 @@ def read_variables(variables: Any) -> dict[str, Number]:
     found: dict[str, Number] = {}
     for key, value in dict(variables).items():
         name = plain_string(key) or ""
-        if not (name.isidentifier() and name.isascii()) or name in _TAKEN:
+        if not _is_name(name):
             raise ValueError(
                 f"argument 'variables' must have names like n_layers, none of {', '.join(sorted(_TAKEN))}, "
                 f"got {shown(key)}"
@@ -79,6 +80,10 @@ def read_variables(variables: Any) -> dict[str, Number]:
 
 
 _TAKEN = {*TENSOR_NAMES, *TEXT_NAMES, *FUNCTIONS, *CONSTANTS}
+
+
+def _is_name(word: str) -> bool:
+    return len(word) <= _MOST_IN_WORD and word.isidentifier() and word.isascii() and word not in _TAKEN
 
 
 def _rule(pair: Any, variables: Mapping[str, Number]) -> Rule:
@@ -226,7 +231,7 @@ class _Reader:
         names = [record["stack"]] if names is None else names
         for name in names:
             word = plain_string(name) or ""
-            if not (word.isidentifier() and word.isascii()) or word in _TAKEN:
+            if not _is_name(word):
                 raise ValueError(self._words("stack", "names for the indices along the first axes, as 'layer'", name))
         self._names |= {*names}
         return tuple(names)
