@@ -92,6 +92,44 @@ def test_what_only_the_whole_determines_is_not_cut(tmp_path):
     ]
 
 
+# What looks at more of a tensor than is asked for.
+WHOLE = {"sparse", "positive_unitball", "orthogonal", "delta_orthogonal", "normalized"}
+# What a tensor of three axes that is drawn alone has to be told.
+TOLD = {"constant": {"value": 1}, "variance_scaling": {}, "bilinear": {}, "identity": {}}
+
+
+@pytest.mark.parametrize("name", sorted(fi.schemes()))
+def test_schemes_are_cut_into_blocks_unless_they_look_at_the_whole(name):
+    for shape in ((8, 8), (3, 8, 8), (3, 3, 8, 8)):
+        try:
+            (found,) = fi.Plan([("w", {"scheme": name, **TOLD.get(name, {})})]).resolve({"w": shape}).values()
+        except (TypeError, ValueError):
+            continue
+        assert found.elementwise == (name not in WHOLE)
+        return
+    pytest.fail("no shape for it")
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "complex64"])
+def test_narrow_and_complex_types_are_stored(tmp_path, dtype):
+    plan = fi.Plan([("**", {"scheme": "normal", "std": 0.5})])
+    shapes = {"a": (300, 40), "b": (7,)}
+    checkpoint.write(tmp_path, shapes, plan, seed=2, dtype=dtype)
+    assert checkpoint.verify(tmp_path).ok
+    right = plan.init(shapes, seed=2, dtype=dtype)
+    assert {name: content for name, (_, _, content) in written(tmp_path).items()} == {
+        name: tensor.tobytes() for name, tensor in right.items()
+    }
+    opened = dict(library("safetensors").deserialize((tmp_path / "model.safetensors").read_bytes()))
+    assert (opened["a"]["shape"], bytes(opened["a"]["data"])) == ([300, 40], right["a"].tobytes())
+
+
+def test_a_type_that_the_format_lacks_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="argument 'dtype' must be one that safetensors has, got complex128 of 'a'"):
+        checkpoint.write(tmp_path, {"a": 3}, fi.Plan([("**", "ones")]), seed=2, dtype="complex128")
+    assert not os.listdir(tmp_path)
+
+
 def test_a_tensor_is_what_init_gives_under_its_name(tmp_path):
     plan = fi.Plan([("**", {"scheme": "he_uniform", "layout": "oi"})])
     checkpoint.write(tmp_path, {"a.weight": (7, 30), "b.weight": (30, 7)}, plan, seed=5)

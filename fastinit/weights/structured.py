@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from fastinit_kernels.machine.forks import whole
@@ -118,6 +118,7 @@ class Kept:
     std: float
     sparse: int
     outputs: float
+    elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sparse", check_integer("sparse", self.sparse, minimum=0))
