@@ -13,6 +13,7 @@ from optional import library
 from scipy import stats
 
 import fastinit as fi
+from fastinit.weights import orthogonal
 from fastinit.weights.reflections import orthonormal
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
@@ -359,6 +360,18 @@ def test_takes_little_memory_beside_the_matrix(shape):
     tracemalloc.stop()
     # A block's vectors, their product with the rest, and the panel: half of the matrix.
     assert peak < 4 * (5 * 128 * 3000 + 2**20)
+
+
+@pytest.mark.parametrize(("shape", "layout"), [((700, 500), "io"), ((6, 300, 200), "eio")])
+def test_is_added_a_matrix_at_a_time(shape, layout, monkeypatch):
+    made = []
+    monkeypatch.setattr(orthogonal, "orthonormal", lambda stack: made.append(stack.shape) or orthonormal(stack))
+    out = fi.normal(shape, seed=1)
+    expected = out + np.float32(-0.5) * drawn(shape, layout=layout).astype(np.float64)
+    made.clear()
+    drawn(shape, layout=layout, out=out, add=-0.5)
+    assert np.array_equal(out, expected.astype(np.float32))
+    assert sum(stack[0] for stack in made) == (6 if layout == "eio" else 1)
 
 
 def test_a_stack_is_rounded_part_by_part():
