@@ -1,4 +1,4 @@
-"""Orthogonal matrices beside torch and JAX."""
+"""Orthogonal matrices beside torch and JAX: both give some, and none of them gives none."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from optional import library
 from scipy import stats
 
 import fastinit as fi
+from fastinit.weights import orthogonal
 from fastinit.weights.reflections import orthonormal
 
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
@@ -349,7 +350,7 @@ def test_a_region_makes_only_the_matrices_that_it_meets():
     np.testing.assert_allclose(wide, twin.orthogonal(normals)[2:5, 3:8], rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("shape", [(1200, 900), (900, 1200)])
+@pytest.mark.parametrize("shape", [(3000, 2000), (2000, 3000)])
 def test_takes_little_memory_beside_the_matrix(shape):
     drawn((5, 4))
     out = np.empty(shape, np.float32)
@@ -357,8 +358,20 @@ def test_takes_little_memory_beside_the_matrix(shape):
     drawn(shape, out=out)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # A block's vectors, their product with the rest, and the panel: three of 128 x 1200, one of 2^18, and change.
-    assert peak < 4 * (5 * 128 * 1200 + 2**18)
+    # A block's vectors, their product with the rest, and the panel: half of the matrix.
+    assert peak < 4 * (5 * 128 * 3000 + 2**20)
+
+
+@pytest.mark.parametrize(("shape", "layout"), [((700, 500), "io"), ((6, 300, 200), "eio")])
+def test_is_added_a_matrix_at_a_time(shape, layout, monkeypatch):
+    made = []
+    monkeypatch.setattr(orthogonal, "orthonormal", lambda stack: made.append(stack.shape) or orthonormal(stack))
+    out = fi.normal(shape, seed=1)
+    expected = out + np.float32(-0.5) * drawn(shape, layout=layout).astype(np.float64)
+    made.clear()
+    drawn(shape, layout=layout, out=out, add=-0.5)
+    assert np.array_equal(out, expected.astype(np.float32))
+    assert sum(stack[0] for stack in made) == (6 if layout == "eio" else 1)
 
 
 def test_a_stack_is_rounded_part_by_part():

@@ -191,6 +191,14 @@ def test_a_region_is_the_slice_of_the_whole(data, case, dtype, strided):
     assert np.ascontiguousarray(part).tobytes() == np.ascontiguousarray(whole[region]).tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize(("scheme", "shape", "arguments"), CASES)
+def test_complex_and_narrow_numbers(scheme, shape, arguments, dtype):
+    exact = made(scheme, shape, dtype="float64" if dtype == "complex128" else "float32", **arguments)
+    got = made(scheme, shape, dtype=dtype, **arguments)
+    assert got.tobytes() == exact.astype(got.dtype).tobytes()
+
+
 @pytest.mark.parametrize(("scheme", "shape", "arguments"), CASES)
 def test_mean_and_variance_are_those_of_the_elements(scheme, shape, arguments):
     params = {k: v for k, v in arguments.items() if k == "gain"}

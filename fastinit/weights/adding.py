@@ -39,8 +39,8 @@ def add_drawn(law: Law, tensor: Tensor, region: Region, out: NDArray[Any], facto
     """Add factor times the region of the tensor to `out`, of the region's shape; everything has been checked."""
     if not out.size:
         return
-    source = exact(tensor)
-    for part in parts(region, _AT_A_TIME):
+    source, blocks = exact(tensor), getattr(law, "blocks", None)
+    for part in parts(region, _AT_A_TIME) if blocks is None else blocks(tensor, region, _AT_A_TIME):
         sizes = [n for _, n in part]
         drawn = np.empty(sizes, DTYPES[source.dtype])
         law.fill(source, part, drawn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,11 +76,6 @@ def at_tap(region: Region, shape: Shape, layout: Layout, tap: Callable[[int], in
         else:
             return None
     return tuple(part)
-
-
-def within(part: Region, region: Region) -> tuple[Any, ...]:
-    """Return the index that makes the view of a part of a region from the region's array."""
-    return *(slice(p - r, p - r + n) for (p, n), (r, _) in zip(part, region, strict=True)), ...
 
 
 def flat_index(axes: Sequence[int], region: Region, shape: Shape) -> Indices:

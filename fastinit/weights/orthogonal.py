@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,9 +15,9 @@ from ..words import check_finite
 from .dtypes import DTYPES, arithmetic
 from .fans import Layout
 from .laws import Normal, Tensor, check_range
-from .matrices import Matrix, at_tap, check_kernel, earlier_middle, layout_of, within
+from .matrices import Matrix, at_tap, check_kernel, earlier_middle, layout_of
 from .reflections import orthonormal
-from .regions import Region, Shape, parts
+from .regions import Region, Shape, parts, within
 
 # Elements of small matrices that are made together.
 _AT_A_TIME = 1 << 20
@@ -53,7 +54,7 @@ class Orthogonal:
             return
         kind, layout = DTYPES[arithmetic(tensor.dtype)], layout_of(tensor)
         met = self._met(tensor.shape, region, layout)
-        for part in parts(met, _AT_A_TIME, layout.batch):
+        for part in self.blocks(tensor, met, _AT_A_TIME):
             common = tuple(
                 (max(a, b), min(a + n, b + m) - max(a, b)) for (a, n), (b, m) in zip(part, region, strict=True)
             )
@@ -63,6 +64,10 @@ class Orthogonal:
             self._make(tensor._replace(dtype=kind.name), part, whole)
             if not direct:
                 here[...] = whole[within(common, part)]
+
+    def blocks(self, tensor: Tensor, region: Region, most: int) -> Iterator[Region]:
+        """Cut a region into parts of at most about `most` elements, or of one matrix."""
+        return parts(region, most, layout_of(tensor).batch)
 
     def _met(self, shape: Shape, region: Region, layout: Layout) -> Region:
         """Return the region of all matrices that a region meets."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..words import check_finite
 from .dtypes import DTYPES, compute_type
 from .laws import Tensor, check_range
-from .matrices import Indices, Matrix, at_tap, check_kernel, flat_index, in_words, layout_of, middle, within
-from .regions import Region, parts
+from .matrices import Indices, Matrix, at_tap, check_kernel, flat_index, in_words, layout_of, middle
+from .regions import Region, parts, within
 
 # Elements whose indices are looked at together.
 _AT_A_TIME = 1 << 18
@@ -30,6 +30,7 @@ class Central(ABC):
     """A law that is 0 but for the matrices at a kernel's middle tap."""
 
     elementwise: ClassVar[bool] = True
+    planar: ClassVar[bool] = True
     matrix: Matrix
 
     @property
@@ -194,6 +195,7 @@ class Interpolation:
 
     kernel: tuple[int, ...]
     elementwise: ClassVar[bool] = True
+    planar: ClassVar[bool] = True
 
     @property
     def expectation(self) -> float:

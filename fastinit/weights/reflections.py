@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 # A block's reflections: products of this depth run at full speed, and inverses of this size take no time beside them.
 _BLOCK = 128
-# Elements that are taken away together: what is taken stays in the cache.
-_PANEL = 1 << 18
+# Elements that are taken away together: few enough to stay in the cache, and for few products, since BLAS hands each to
+# its threads and waits for them.
+_PANEL = 1 << 20
 
 Array = NDArray[Any]
 

@@ -34,7 +34,8 @@ class Law(Protocol):
     """A distribution with its numbers.
 
     One with an attribute `elementwise` that is true fills a region in the time and the memory of the region; another
-    may look at the whole tensor for it.
+    may look at the whole tensor for it. One with a method `blocks(tensor, region, most)` says in which parts a region
+    is best filled, where `regions.parts` would have it do its work several times.
     """
 
     @property
