@@ -84,7 +84,7 @@ LAWS = [
 
 def drawn(law, params, name, dtype, rounding=None):
     """The source of a tensor as the package's own tables give it."""
-    from fastinit.weights.laws import philox_key
+    from fastinit.weights.streams import philox_key
 
     recipe = fi.get_scheme(law, **params).law(fi.Fans(1, 1)).recipe(rounding or dtype)
     return Source(recipe.formula, philox_key(5, name), recipe.parameters, rounding=rounding)

@@ -98,7 +98,7 @@ OUTSIDE = """
 import fastinit as fi
 from fastinit_kernels.fill import dense
 out = guarded(64, np.float32)
-import fastinit.weights.laws as laws
+import fastinit.weights.sampled as laws
 geometry = laws.geometry
 laws.geometry = lambda *arguments: geometry(*arguments) + np.array([64, 64, 0, 0, 0 if END else -64])
 fi.normal(64, seed=1, out=out)
