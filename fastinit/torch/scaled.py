@@ -1,0 +1,211 @@
+"""The functions of `torch.nn.init` that count connections, with the true fans of any kernel behind arguments."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from ..weights.fans import LayoutLike, StrideLike
+from .drawing import Address, draw
+from .functions import calculate_gain
+
+
+def xavier_uniform_(
+    tensor: Any,
+    gain: float = 1.0,
+    generator: Any = None,
+    *,
+    layout: LayoutLike = "oi",
+    groups: int = 1,
+    stride: StrideLike = 1,
+    transposed: bool = False,
+    seed: int | None = None,
+    name: str = "",
+) -> Any:
+    """Fill a tensor with U(-a, a), a = gain·sqrt(6/(fan_in + fan_out)).
+
+    Parameters
+    ----------
+    tensor, generator, seed, name
+        As in `uniform_`; at least 2 dimensions.
+    gain
+        >= 0.
+    layout, groups, stride, transposed
+        As in `fastinit.fans`. By default all kernels are taken for those of a plain convolution, as PyTorch does; of
+        one in groups, a transposed one or one with a stride the true fans are these: `groups=4`,
+        `layout="iohw", transposed=True`.
+
+    Returns
+    -------
+    torch.Tensor
+        `tensor`.
+
+    Notes
+    -----
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+
+    Examples
+    --------
+    >>> import torch, fastinit.torch
+    >>> bool(fastinit.torch.xavier_uniform_(torch.empty(8, 4), seed=0).abs().max() <= 0.5**0.5)
+    True
+    """
+    wiring = {"layout": layout, "groups": groups, "stride": stride, "transposed": transposed}
+    return _scaled(
+        "xavier_uniform_", tensor, (gain,), Address(generator, seed, name), wiring, "fan_avg", "uniform", gain
+    )
+
+
+def xavier_normal_(
+    tensor: Any,
+    gain: float = 1.0,
+    generator: Any = None,
+    *,
+    layout: LayoutLike = "oi",
+    groups: int = 1,
+    stride: StrideLike = 1,
+    transposed: bool = False,
+    seed: int | None = None,
+    name: str = "",
+) -> Any:
+    """Fill a tensor with N(0, gain²·2/(fan_in + fan_out)).
+
+    Parameters
+    ----------
+    tensor, gain, generator, layout, groups, stride, transposed, seed, name
+        As in `xavier_uniform_`.
+
+    Returns
+    -------
+    torch.Tensor
+        `tensor`.
+
+    Examples
+    --------
+    >>> import torch, fastinit.torch
+    >>> fastinit.torch.xavier_normal_(torch.empty(8, 4), seed=0).shape
+    torch.Size([8, 4])
+    """
+    wiring = {"layout": layout, "groups": groups, "stride": stride, "transposed": transposed}
+    return _scaled("xavier_normal_", tensor, (gain,), Address(generator, seed, name), wiring, "fan_avg", "normal", gain)
+
+
+def kaiming_uniform_(
+    tensor: Any,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+    *,
+    layout: LayoutLike = "oi",
+    groups: int = 1,
+    stride: StrideLike = 1,
+    transposed: bool = False,
+    seed: int | None = None,
+    name: str = "",
+) -> Any:
+    """Fill a tensor with U(-b, b), b = gain·sqrt(3/fan).
+
+    Parameters
+    ----------
+    tensor, generator, layout, groups, stride, transposed, seed, name
+        As in `xavier_uniform_`. Tensors without elements are left with a warning.
+    a
+        The negative slope of leaky_relu.
+    mode
+        "fan_in" or "fan_out".
+    nonlinearity
+        Of `calculate_gain`.
+
+    Returns
+    -------
+    torch.Tensor
+        `tensor`.
+
+    Notes
+    -----
+    He et al., "Delving deep into rectifiers", 2015.
+
+    Examples
+    --------
+    >>> import torch, fastinit.torch
+    >>> fastinit.torch.kaiming_uniform_(torch.empty(8, 4), nonlinearity="relu", seed=0).shape
+    torch.Size([8, 4])
+    """
+    wiring = {"layout": layout, "groups": groups, "stride": stride, "transposed": transposed}
+    given = (a, mode, nonlinearity)
+    return _rectified("kaiming_uniform_", tensor, given, Address(generator, seed, name), wiring, "uniform")
+
+
+def kaiming_normal_(
+    tensor: Any,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+    *,
+    layout: LayoutLike = "oi",
+    groups: int = 1,
+    stride: StrideLike = 1,
+    transposed: bool = False,
+    seed: int | None = None,
+    name: str = "",
+) -> Any:
+    """Fill a tensor with N(0, gain²/fan).
+
+    Parameters
+    ----------
+    tensor, a, mode, nonlinearity, generator, layout, groups, stride, transposed, seed, name
+        As in `kaiming_uniform_`.
+
+    Returns
+    -------
+    torch.Tensor
+        `tensor`.
+
+    Examples
+    --------
+    >>> import torch, fastinit.torch
+    >>> fastinit.torch.kaiming_normal_(torch.empty(8, 4), nonlinearity="relu", seed=0).shape
+    torch.Size([8, 4])
+    """
+    wiring = {"layout": layout, "groups": groups, "stride": stride, "transposed": transposed}
+    given = (a, mode, nonlinearity)
+    return _rectified("kaiming_normal_", tensor, given, Address(generator, seed, name), wiring, "normal")
+
+
+def _scaled(
+    own: str,
+    tensor: Any,
+    given: tuple[Any, ...],
+    address: Address,
+    wiring: dict[str, Any],
+    mode: str,
+    distribution: str,
+    gain: float,
+) -> Any:
+    if tensor.dim() < 2:
+        raise ValueError(
+            "argument 'tensor' must have at least 2 dimensions for its fans to be known, "
+            f"got shape {tuple(tensor.shape)}"
+        )
+    params = {"gain": gain, "mode": mode, "distribution": distribution}
+    return draw(own, tensor, given, address, "variance_scaling", **wiring, **params)
+
+
+def _rectified(
+    own: str,
+    tensor: Any,
+    given: tuple[Any, str, str],
+    address: Address,
+    wiring: dict[str, Any],
+    distribution: str,
+) -> Any:
+    if 0 in tensor.shape:
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+        return tensor
+    slope, mode, nonlinearity = given
+    if mode.lower() not in ("fan_in", "fan_out"):
+        raise ValueError(f"argument 'mode' must be one of fan_in, fan_out, got {mode!r}")
+    gain = calculate_gain(nonlinearity, slope)
+    return _scaled(own, tensor, given, address, wiring, mode.lower(), distribution, gain)
