@@ -51,9 +51,7 @@ def xavier_uniform_(
     True
     """
     wiring = {"layout": layout, "groups": groups, "stride": stride, "transposed": transposed}
-    return _scaled(
-        "xavier_uniform_", tensor, (gain,), Address(generator, seed, name), wiring, "fan_avg", "uniform", gain
-    )
+    return _counted("xavier_uniform_", tensor, (gain,), Address(generator, seed, name), gain=gain, **wiring)
 
 
 def xavier_normal_(
@@ -87,7 +85,7 @@ def xavier_normal_(
     torch.Size([8, 4])
     """
     wiring = {"layout": layout, "groups": groups, "stride": stride, "transposed": transposed}
-    return _scaled("xavier_normal_", tensor, (gain,), Address(generator, seed, name), wiring, "fan_avg", "normal", gain)
+    return _counted("xavier_normal_", tensor, (gain,), Address(generator, seed, name), gain=gain, **wiring)
 
 
 def kaiming_uniform_(
@@ -134,7 +132,7 @@ def kaiming_uniform_(
     """
     wiring = {"layout": layout, "groups": groups, "stride": stride, "transposed": transposed}
     given = (a, mode, nonlinearity)
-    return _rectified("kaiming_uniform_", tensor, given, Address(generator, seed, name), wiring, "uniform")
+    return _rectified("kaiming_uniform_", tensor, given, Address(generator, seed, name), wiring)
 
 
 def kaiming_normal_(
@@ -171,41 +169,26 @@ def kaiming_normal_(
     """
     wiring = {"layout": layout, "groups": groups, "stride": stride, "transposed": transposed}
     given = (a, mode, nonlinearity)
-    return _rectified("kaiming_normal_", tensor, given, Address(generator, seed, name), wiring, "normal")
+    return _rectified("kaiming_normal_", tensor, given, Address(generator, seed, name), wiring)
 
 
-def _scaled(
-    own: str,
-    tensor: Any,
-    given: tuple[Any, ...],
-    address: Address,
-    wiring: dict[str, Any],
-    mode: str,
-    distribution: str,
-    gain: float,
-) -> Any:
-    if tensor.dim() < 2:
-        raise ValueError(
-            "argument 'tensor' must have at least 2 dimensions for its fans to be known, "
-            f"got shape {tuple(tensor.shape)}"
-        )
-    params = {"gain": gain, "mode": mode, "distribution": distribution}
-    return draw(own, tensor, given, address, "variance_scaling", **wiring, **params)
-
-
-def _rectified(
-    own: str,
-    tensor: Any,
-    given: tuple[Any, str, str],
-    address: Address,
-    wiring: dict[str, Any],
-    distribution: str,
-) -> Any:
+def _rectified(own: str, tensor: Any, given: tuple[Any, str, str], address: Address, wiring: dict[str, Any]) -> Any:
     if 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
         return tensor
     slope, mode, nonlinearity = given
     if mode.lower() not in ("fan_in", "fan_out"):
         raise ValueError(f"argument 'mode' must be one of fan_in, fan_out, got {mode!r}")
-    gain = calculate_gain(nonlinearity, slope)
-    return _scaled(own, tensor, given, address, wiring, mode.lower(), distribution, gain)
+    calculate_gain(nonlinearity, slope)  # raises for what it does not know, with words of its own
+    params = {"negative_slope": slope} if nonlinearity == "leaky_relu" else {}
+    return _counted(own, tensor, given, address, mode=mode.lower(), nonlinearity=nonlinearity, **wiring, **params)
+
+
+def _counted(own: str, tensor: Any, given: tuple[Any, ...], address: Address, **params: Any) -> Any:
+    """Draw by the scheme of that name."""
+    if tensor.dim() < 2:
+        raise ValueError(
+            "argument 'tensor' must have at least 2 dimensions for its fans to be known, "
+            f"got shape {tuple(tensor.shape)}"
+        )
+    return draw(own, tensor, given, address, own.removesuffix("_"), **params)
