@@ -65,7 +65,7 @@ def recomputation(module: Any, owner: Any) -> Recompute | None:
 def recompute(module: Any, fresh: list[Held], given: Recompute | None) -> list[Held]:
     """Compute the buffers among tensors without values; return those that are still without."""
     before = [(each, each.tensor, each.tensor._version) for each in fresh]
-    owners = {id(owner): owner for each in fresh for owner in (each.owner, *(owner for _, owner, _ in each.others))}
+    owners = {id(owner): owner for each in fresh for owner in (each.owner, *(other.owner for other in each.others))}
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         for owner in owners.values():
             compute = given or recomputation(module, owner)

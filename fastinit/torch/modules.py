@@ -11,7 +11,7 @@ from ..models import Plan
 from ..models.plan import Assignments
 from ..weights.dtypes import DTYPES
 from ..weights.streams import check_seed
-from ..words import attribute, check_choice, check_string, printable, shown
+from ..words import attribute, check_choice, check_string, printable
 from .allocation import Recompute, allocate, listed, recomputation, recompute
 from .framework import torch
 from .memory import write
@@ -86,7 +86,9 @@ def init_(
     True
     """
     root = unwrapped(module)
-    number = check_seed(seed if seed is not None else shown(None))
+    if seed is None:  # each process would have one of its own
+        raise TypeError("argument 'seed' must be an integer >= 0, got None")
+    number = check_seed(seed)
     given = missing if callable(missing) else None
     choice = "raise" if given else check_choice("missing", missing, MISSING)
     _gather(root)
@@ -126,7 +128,7 @@ def _assigned(held: list[Held], plan: Plan, seed: int) -> dict[str, tuple[str, A
     found = _resolved(held, plan)
     drawn = {}
     for each in held:
-        names = [name for name in (each.name, *(name for name, _, _ in each.others)) if name in found]
+        names = [one.name for one in (each, *each.others) if one.name in found]
         sources = [found[found[name].tie or name] for name in names]
         source = next((found[n] for n in names if found[n].is_drawn), next((s for s in sources if s.is_drawn), None))
         if source is None:
@@ -144,14 +146,16 @@ def _assigned(held: list[Held], plan: Plan, seed: int) -> dict[str, tuple[str, A
 
 
 def _resolved(held: list[Held], plan: Plan) -> Assignments:
-    shapes = {each.name: {"shape": tuple(each.tensor.shape), "role": each.role} for each in held}
-    shared = {name: shapes[each.name] for each in held for name, _, _ in each.others}
+    first, every = (
+        {each.name: {"shape": tuple(each.tensor.shape), "role": each.role} for each in several}
+        for several in (held, [one for each in held for one in (each, *each.others)])
+    )
     try:
-        return plan.resolve(shapes)
+        return plan.resolve(first)
     except ValueError:
-        if not shared:
+        if len(every) == len(first):
             raise
-    return plan.resolve({**shapes, **shared})  # ties may go by further names
+    return plan.resolve(every)  # ties may go by further names
 
 
 def _check_meta(root: Any, held: list[Held], drawn: dict[str, Any], prefix: str, missing: Any) -> None:

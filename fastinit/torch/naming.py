@@ -30,21 +30,25 @@ def unwrapped(module: Any) -> Any:
 
 @dataclass
 class Held:
-    """A tensor of a module: a parameter or a buffer, and every (module, attribute) that has it.
+    """A tensor of a module, a parameter or a buffer, where it has its first name.
 
     Attributes
     ----------
-    name
-        Its first name; `others` are those of further modules that share it.
-    role
-        "Linear.weight": the class of its first module, and the attribute.
+    owner, leaf
+        Its module, and the attribute.
+    others
+        Where further modules have the same tensor.
     """
 
     name: str
-    role: str
     owner: Any
     leaf: str
-    others: list[tuple[str, Any, str]] = field(default_factory=list)
+    others: list[Held] = field(default_factory=list)
+
+    @property
+    def role(self) -> str:
+        """The class of its module and the attribute: "Linear.weight"."""
+        return f"{class_of(self.owner).__name__}.{self.leaf}"
 
     @property
     def tensor(self) -> Any:
@@ -53,9 +57,9 @@ class Held:
 
     def share(self) -> None:
         """Let every module that had the tensor have it again."""
-        for _, owner, leaf in self.others:
-            if getattr(owner, leaf) is not self.tensor:
-                setattr(owner, leaf, self.tensor)
+        for other in self.others:
+            if other.tensor is not self.tensor:
+                setattr(other.owner, other.leaf, self.tensor)
 
 
 def parameters(module: Any, prefix: str = "") -> list[Held]:
@@ -73,11 +77,10 @@ def _held(module: Any, prefix: str, kind: str) -> Iterator[Held]:
     for path, owner in module.named_modules(remove_duplicate=False):
         for leaf, tensor in getattr(owner, kind)(recurse=False, remove_duplicate=False):
             name = prefix + plain_name(f"{path}.{leaf}" if path else leaf)
-            first = found.get(id(tensor))
-            if first is None:
-                found[id(tensor)] = Held(name, f"{class_of(owner).__name__}.{leaf}", owner, leaf)
-            elif name != first.name:
-                first.others.append((name, owner, leaf))
+            held = Held(name, owner, leaf)
+            first = found.setdefault(id(tensor), held)
+            if first is not held and first.name != name:
+                first.others.append(held)
     yield from found.values()
 
 
