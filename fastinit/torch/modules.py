@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..models import Plan
 from ..models.plan import Assignments
 from ..weights.dtypes import DTYPES
 from ..weights.streams import check_seed
-from ..words import attribute, check_choice, check_string, printable
+from ..words import Array, attribute, check_choice, check_string, printable
 from .allocation import Recompute, allocate, listed, recomputation, recompute
 from .framework import torch
 from .memory import write
 from .naming import Held, buffers, parameters, unwrapped
-from .sharding import blocks
+from .sharding import Slices, blocks
 
 MISSING = ("raise", "zeros")
 
@@ -101,9 +102,12 @@ def init_(
     _allocated(root, device, given, choice)
     for each in held:
         if each.name in drawn:
-            name, found = drawn[each.name]
-            write(each.tensor, lambda region, out, n=name, f=found: f.fill(n, seed=number, region=region, out=out))
+            write(each.tensor, partial(_fill, *drawn[each.name], number))
     return module
+
+
+def _fill(name: str, found: Assignments, seed: int, region: Slices, out: Array) -> None:
+    found.fill(name, seed=seed, region=region, out=out)
 
 
 def _gather(root: Any) -> None:

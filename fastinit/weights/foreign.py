@@ -47,7 +47,8 @@ def tensor_memory(tensor: Any) -> NDArray[Any] | None:
     carrier, dtype = _CARRIED.get(tensor_dtype(tensor.dtype) or "", (None, None))
     try:
         bare = tensor.detach()
-        return bare.numpy() if carrier is None else bare.view(getattr(torch, carrier)).numpy().view(dtype)
+        found: NDArray[Any] = bare.numpy() if carrier is None else bare.view(getattr(torch, carrier)).numpy()
+        return found if dtype is None else found.view(dtype)
     except (TypeError, RuntimeError):  # no type of NumPy's, or a wrapper of a transformation
         return None
 
