@@ -95,6 +95,25 @@ def test_draws_are_those_of_init(dtype):
         assert (strided._base.T[1::2] == 7).all()
 
 
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "complex64", "complex128"])
+def test_types_that_pytorch_does_not_draw_or_numpy_does_not_have(kind):
+    dtype = getattr(torch, kind)
+    strided = torch.zeros(6, 8, dtype=dtype)[:, ::2]
+    for function, scheme in ((fit.normal_, "normal"), (fit.trunc_normal_, "truncated_normal")):
+        function(strided, seed=1, name="w")
+        assert fit.array(strided).tobytes() == fi.init(scheme, (6, 4), seed=1, name="w", dtype=kind).tobytes()
+    if dtype.is_complex:
+        with pytest.raises(ValueError, match="'dtype' must be real"):
+            fit.uniform_(torch.zeros(3, 3, dtype=dtype), seed=0)
+        with pytest.raises(NotImplementedError):  # PyTorch's own
+            fit.orthogonal_(torch.zeros(3, 3, dtype=dtype))
+        square = fit.uniform_(torch.zeros(90, 90, dtype=dtype))  # PyTorch's own: of both parts
+        assert 0.45 < square.imag.mean() < 0.55
+    else:
+        same = fi.init("orthogonal", (6, 4), layout="oi", seed=1, dtype=kind)
+        assert fit.array(fit.orthogonal_(strided, seed=1)).tobytes() == same.tobytes()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_truncation_keeps_to_absolute_bounds(dtype):
     generator = np.random.default_rng(0)

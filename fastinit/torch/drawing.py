@@ -51,7 +51,7 @@ def draw(own: str, tensor: Any, given: tuple[Any, ...], address: Address, scheme
     if kind not in DTYPES or not _is_reached(tensor):
         if seed is not None and own not in _DRAW_NOTHING:
             raise TypeError(f"argument 'tensor' must be dense and of a type of fastinit's with a seed, got {kind}")
-        return _THEIRS[own](tensor, *given, **({} if generator is None else {"generator": generator}))
+        return _theirs(own, tensor, given, generator)
     number = draw_seed(generator) if seed is None and own not in _DRAW_NOTHING else seed or 0
     shape = tuple(tensor.shape)
     try:
@@ -62,8 +62,14 @@ def draw(own: str, tensor: Any, given: tuple[Any, ...], address: Address, scheme
             ),
         )
     except ValueError as error:
+        if tensor.is_complex() and seed is None:  # a law that we have of real numbers only
+            return _theirs(own, tensor, given, generator)
         raise RefusedError(*error.args) from None
     return tensor
+
+
+def _theirs(own: str, tensor: Any, given: tuple[Any, ...], generator: Any) -> Any:
+    return _THEIRS[own](tensor, *given, **({} if generator is None else {"generator": generator}))
 
 
 def _is_reached(tensor: Any) -> bool:
