@@ -129,6 +129,24 @@ def test_truncation_keeps_to_absolute_bounds(dtype):
     assert len(np.unique(drawn(fit.trunc_normal_, (10_000,), dtype))) > least
 
 
+def test_bounds_in_std_lead_back_inside():
+    from fractions import Fraction
+
+    from fastinit.torch.functions import _from_mean
+
+    generator, plainly_outside = np.random.default_rng(0), 0
+    for _ in range(500):
+        mean, std, bound = (float(x) for x in generator.uniform((-3, 0.01, -5), (3, 1, 5)))
+        for inside in (np.inf, -np.inf):
+            found = _from_mean(bound, mean, std, inside)
+            over = Fraction(mean) + Fraction(std) * Fraction(found) - Fraction(bound)
+            assert over * int(np.sign(inside)) >= 0
+            assert abs(over) < 1e-13
+            plain = Fraction(mean) + Fraction(std) * Fraction((bound - mean) / std) - Fraction(bound)
+            plainly_outside += plain * int(np.sign(inside)) < 0
+    assert plainly_outside > 100
+
+
 def test_bounds_far_from_the_mean_are_exact_and_give_no_warning():
     for mean, std, a, b in ((0.0, 1.0, 2.0, 3.0), (0.1, 0.3, 1.3, 1.30001), (-1e-3, 1e-4, 0.0, 1.0)):
         values = drawn(fit.trunc_normal_, (20_000,), torch.float64, mean=mean, std=std, a=a, b=b)

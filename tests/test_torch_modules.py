@@ -146,6 +146,11 @@ class Forgetful(Rotary):
         pass
 
 
+class Drawing(Rotary):
+    def reset_parameters(self):
+        nn.init.normal_(self.angles)
+
+
 def meta(*modules):
     with torch.device("meta"):
         return nn.Sequential(*(module() for module in modules))
@@ -189,6 +194,10 @@ def test_refused(call, kind, words):
 
 
 def test_buffers_on_the_meta_device():
+    state = torch.get_rng_state()
+    net = fit.init_(meta(lambda: nn.Linear(2, 2), Drawing), PLAN, seed=0)
+    assert net[1].angles.std() > 0
+    assert torch.equal(torch.get_rng_state(), state)
     net = fit.init_(meta(lambda: nn.Linear(2, 2), Rotary), PLAN, seed=0, missing="zeros")
     assert net[1].angles.tolist() == [0] * 4
     net = fit.init_(

@@ -40,7 +40,7 @@ def tensor_memory(tensor: Any) -> NDArray[Any] | None:
     if not is_tensor(tensor):
         return None
     torch = sys.modules["torch"]
-    if tensor.device.type != "cpu" or tensor.layout is not torch.strided or tensor.is_conj() or tensor.is_neg():
+    if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
         return None
     if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         return None
@@ -49,7 +49,7 @@ def tensor_memory(tensor: Any) -> NDArray[Any] | None:
         bare = tensor.detach()
         found: NDArray[Any] = bare.numpy() if carrier is None else bare.view(getattr(torch, carrier)).numpy()
         return found if dtype is None else found.view(dtype)
-    except (TypeError, RuntimeError):  # no type of NumPy's, or a wrapper of a transformation
+    except (TypeError, RuntimeError):  # no type of NumPy's, lazily conjugated or negated, a transformation's
         return None
 
 
