@@ -18,14 +18,19 @@ SAYS = {
     "whole_model.py": "a part is the whole's: True",
     "residual_depth.py": "linear  1/sqrt(L)           2.6",
     "torch_transformer.py": "it learns: True",
+    "huggingface.py": "each is its name's: True",
     "fsdp.py": "four processes equal one: True",
     "torchtitan_param_init.py": "the same from NumPy: True",
     "megatron_init_method.py": "four ranks have one layer: True",
 }
 # Examples of a library of an extra.
-NEEDS = dict.fromkeys(
-    ("torch_transformer.py", "fsdp.py", "torchtitan_param_init.py", "megatron_init_method.py"), "torch"
-)
+NEEDS = {
+    "torch_transformer.py": "torch",
+    "fsdp.py": "torch",
+    "torchtitan_param_init.py": "torch",
+    "megatron_init_method.py": "torch",
+    "huggingface.py": "transformers",
+}
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
