@@ -1,4 +1,4 @@
-"""A model of Hugging Face from its configuration: built without memory, allocated once, drawn once, by its own rules."""
+"""A model of Hugging Face from its configuration: allocated once, drawn once, by its own rules."""
 
 import torch
 import transformers

@@ -231,6 +231,32 @@ def test_an_address_is_one_of_two():
         fit.normal_(torch.zeros(3, dtype=torch.int64), seed=0)
 
 
+ODD = {
+    "tensor": lambda f: f.normal_([1.0]),
+    "tensor ": lambda f: f.eye_(None),
+    "tensor  ": lambda f: f.kaiming_normal_("x"),
+    "tensor   ": lambda f: f.trunc_normal_(3, a=1, b=1),
+    "generator": lambda f: f.normal_(torch.empty(3), generator=3),
+    "std": lambda f: f.normal_(torch.empty(3), std="x"),
+    "std ": lambda f: f.trunc_normal_(torch.empty(3), std=0),
+    "a": lambda f: f.trunc_normal_(torch.empty(3), a="x"),
+    "b": lambda f: f.trunc_normal_(torch.empty(3), b=math.nan),
+    "mode": lambda f: f.kaiming_normal_(torch.empty(3, 3), mode=None),
+    "gain": lambda f: f.orthogonal_(torch.empty(3, 3), gain=None),
+    "groups": lambda f: f.dirac_(torch.empty(3, 3, 3), groups=0),
+    "sparsity": lambda f: f.sparse_(torch.empty(3, 3), -1),
+    "seed": lambda f: f.normal_(torch.empty(3), seed="x"),
+    "name": lambda f: f.normal_(torch.empty(3), seed=0, name=3),
+    "layout": lambda f: f.xavier_normal_(torch.empty(3, 3), layout="q"),
+}
+
+
+@pytest.mark.parametrize("argument", ODD)
+def test_odd_arguments_are_named(argument):
+    with pytest.raises((TypeError, ValueError), match=f"argument '{argument.strip()}' must"):
+        ODD[argument](fit)
+
+
 def test_tensors_without_elements():
     for function in (fit.kaiming_normal_, fit.kaiming_uniform_):
         with pytest.warns(UserWarning, match="Initializing zero-element tensors is a no-op"):

@@ -355,6 +355,16 @@ def test_configs_that_are_none(transformers):
     with pytest.raises(TypeError, match="argument 'dtype' must be a floating type"):
         fit.from_config(llama(transformers), seed=0, dtype="int8")
 
+    with pytest.raises(TypeError, match="argument 'model_class' must be a model's class"):
+        fit.from_config(llama(transformers), seed=0, model_class=3)
+
+
+def test_patches_of_what_is_no_module():
+    with pytest.raises(TypeError, match=r"argument 'module' must be a torch\.nn\.Module"), fit.patch(3):
+        pass
+    with pytest.raises(TypeError, match="argument 'seed'"), fit.patch(seed="x"):
+        pass
+
 
 def test_results_and_tensors_share_memory():
     for kind in ("float32", "bfloat16", "float16", "float64"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..weights.dtypes import DTYPES
+from ..weights.foreign import is_tensor
 from ..weights.initialize import init
+from ..words import shown
 from .framework import torch
 from .memory import write
 from .sharding import is_distributed
@@ -33,6 +35,13 @@ def draw_seed(generator: Any = None) -> int:
     return int(torch.empty((), dtype=torch.int64, device=device).random_(generator=generator))
 
 
+def dimensions(tensor: Any) -> int:
+    """Return how many dimensions a tensor has, if it is one."""
+    if not is_tensor(tensor):
+        raise TypeError(f"argument 'tensor' must be a tensor of PyTorch, got {shown(tensor)}")
+    return int(tensor.dim())
+
+
 def draw(own: str, tensor: Any, given: tuple[Any, ...], address: Address, scheme: str, **params: Any) -> Any:
     """Fill a tensor by a scheme of ours, and return it; meta tensors have nothing to fill.
 
@@ -43,6 +52,9 @@ def draw(own: str, tensor: Any, given: tuple[Any, ...], address: Address, scheme
         that we do not draw, sparse ones, fake ones.
     """
     generator, seed, name = address
+    dimensions(tensor)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"argument 'generator' must be a torch.Generator or None, got {shown(generator)}")
     if seed is not None and generator is not None:
         raise ValueError("argument 'generator' must be left out beside 'seed', got both")
     if tensor.is_meta:

@@ -10,7 +10,8 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from .drawing import Address, draw
+from ..words import check_finite, check_integer, plain_number, shown
+from .drawing import Address, dimensions, draw
 from .framework import torch
 
 calculate_gain = torch.nn.init.calculate_gain
@@ -115,7 +116,9 @@ def trunc_normal_(
     >>> bool((w.abs() <= 0.04).all())
     True
     """
-    if a == b and std > 0:
+    mean, std = check_finite("mean", mean), check_finite("std", std, above=0)
+    a, b = _bound("a", a), _bound("b", b)
+    if a == b and dimensions(tensor) >= 0:
         return constant_(tensor, a)
     bounds = {"lower": _from_mean(a, mean, std, math.inf), "upper": _from_mean(b, mean, std, -math.inf)}
     address = Address(generator, seed, name)
@@ -131,7 +134,7 @@ def eye_(tensor: Any) -> Any:
     >>> fastinit.torch.eye_(torch.empty(2, 3)).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
-    if tensor.ndimension() != 2:
+    if dimensions(tensor) != 2:
         raise ValueError(f"argument 'tensor' must have 2 dimensions, got shape {tuple(tensor.shape)}")
     return draw("eye_", tensor, (), Address(), "identity")
 
@@ -157,8 +160,9 @@ def dirac_(tensor: Any, groups: int = 1) -> Any:
     >>> fastinit.torch.dirac_(torch.empty(2, 2, 3))[:, 0].tolist()
     [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    if tensor.ndimension() not in (3, 4, 5):
+    if dimensions(tensor) not in (3, 4, 5):
         raise ValueError(f"argument 'tensor' must have 3, 4 or 5 dimensions, got shape {tuple(tensor.shape)}")
+    groups = check_integer("groups", groups, minimum=1)
     if tensor.shape[0] % groups:
         raise ValueError(f"argument 'groups' must divide the {tensor.shape[0]} outputs, got {groups}")
     return draw("dirac_", tensor, (groups,), Address(), "dirac", layout="oi", groups=groups)
@@ -190,8 +194,9 @@ def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None, *, seed: in
     >>> torch.allclose(w @ w.T, torch.eye(3), atol=1e-6)
     True
     """
-    if tensor.ndimension() < 2:
+    if dimensions(tensor) < 2:
         raise ValueError(f"argument 'tensor' must have at least 2 dimensions, got shape {tuple(tensor.shape)}")
+    gain = check_finite("gain", gain)
     if tensor.numel() == 0:
         return tensor
     address = Address(generator, seed, name)
@@ -233,16 +238,25 @@ def sparse_(
     >>> (fastinit.torch.sparse_(torch.empty(10, 3), 0.25, seed=0) == 0).sum(0).tolist()
     [3, 3, 3]
     """
-    if tensor.ndimension() != 2:
+    if dimensions(tensor) != 2:
         raise ValueError(f"argument 'tensor' must have 2 dimensions, got shape {tuple(tensor.shape)}")
     rows = tensor.shape[0]
-    kept = max(0, rows - math.ceil(sparsity * rows))
+    kept = max(0, rows - math.ceil(check_finite("sparsity", sparsity, minimum=0) * rows))
     return draw("sparse_", tensor, (sparsity, std), Address(generator, seed, name), "sparse", nonzeros=kept, std=std)
+
+
+def _bound(argument: str, value: object) -> float:
+    number = plain_number(value)
+    if number is None or math.isnan(number):
+        raise (TypeError if number is None else ValueError)(
+            f"argument '{argument}' must be a number, got {shown(value)}"
+        )
+    return float(number)
 
 
 def _from_mean(bound: float, mean: float, std: float, inside: float) -> float:
     """Return a bound in std from the mean, such that coming back from there does not lead outside."""
-    if not (math.isfinite(bound) and math.isfinite(mean) and math.isfinite(std)):
+    if math.isinf(bound):
         return bound
     found = (bound - mean) / std
     exact = Fraction(bound)

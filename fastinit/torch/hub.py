@@ -54,6 +54,8 @@ def from_config(config: Any, *, seed: int, dtype: Any = None, device: Any = None
     if not isinstance(config, transformers.PretrainedConfig):
         raise TypeError(f"argument 'config' must be a configuration of transformers, got {shown(config)}")
     kind = _model_class(transformers, config) if model_class is None else model_class
+    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
+        raise TypeError(f"argument 'model_class' must be a model's class of transformers, got {shown(kind)}")
     wanted = _dtype(dtype, config)
     before = torch.get_default_dtype()
     torch.set_default_dtype(wanted)

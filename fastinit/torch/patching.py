@@ -16,7 +16,7 @@ from ..weights.streams import check_seed
 from . import deprecated, functions, scaled
 from .drawing import draw_seed
 from .framework import torch
-from .naming import plain_name
+from .naming import plain_name, unwrapped
 
 Function = Callable[..., Any]
 
@@ -77,7 +77,7 @@ def patch(module: Any = None, *, seed: int | None = None) -> Iterator[None]:
     """
     names = _Names(draw_seed() if seed is None else check_seed(seed))
     if module is not None:
-        names.add(module)
+        names.add(unwrapped(module))
     pairs = [(getattr(torch.nn.init, name), _named(name, function, names)) for name, function in _REPLACED.items()]
     with ExitStack() as stack:
         stack.enter_context(names.following())

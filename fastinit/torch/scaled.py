@@ -6,7 +6,8 @@ import warnings
 from typing import Any
 
 from ..weights.fans import LayoutLike, StrideLike
-from .drawing import Address, draw
+from ..words import check_choice
+from .drawing import Address, dimensions, draw
 from .functions import calculate_gain
 
 
@@ -173,20 +174,19 @@ def kaiming_normal_(
 
 
 def _rectified(own: str, tensor: Any, given: tuple[Any, str, str], address: Address, wiring: dict[str, Any]) -> Any:
-    if 0 in tensor.shape:
+    if dimensions(tensor) and 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
         return tensor
     slope, mode, nonlinearity = given
-    if mode.lower() not in ("fan_in", "fan_out"):
-        raise ValueError(f"argument 'mode' must be one of fan_in, fan_out, got {mode!r}")
+    mode = check_choice("mode", mode.lower() if isinstance(mode, str) else mode, ("fan_in", "fan_out"))
     calculate_gain(nonlinearity, slope)  # raises for what it does not know, with words of its own
     params = {"negative_slope": slope} if nonlinearity == "leaky_relu" else {}
-    return _counted(own, tensor, given, address, mode=mode.lower(), nonlinearity=nonlinearity, **wiring, **params)
+    return _counted(own, tensor, given, address, mode=mode, nonlinearity=nonlinearity, **wiring, **params)
 
 
 def _counted(own: str, tensor: Any, given: tuple[Any, ...], address: Address, **params: Any) -> Any:
     """Draw by the scheme of that name."""
-    if tensor.dim() < 2:
+    if dimensions(tensor) < 2:
         raise ValueError(
             "argument 'tensor' must have at least 2 dimensions for its fans to be known, "
             f"got shape {tuple(tensor.shape)}"
