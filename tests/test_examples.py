@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from optional import library
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
@@ -16,11 +17,26 @@ SAYS = {
     "which_scheme.py": "keeps the signal best",
     "whole_model.py": "a part is the whole's: True",
     "residual_depth.py": "linear  1/sqrt(L)           2.6",
+    "torch_transformer.py": "it learns: True",
+    "huggingface.py": "each is its name's: True",
+    "fsdp.py": "four processes equal one: True",
+    "torchtitan_param_init.py": "the same from NumPy: True",
+    "megatron_init_method.py": "four ranks have one layer: True",
+}
+# Examples of a library of an extra.
+NEEDS = {
+    "torch_transformer.py": "torch",
+    "fsdp.py": "torch",
+    "torchtitan_param_init.py": "torch",
+    "megatron_init_method.py": "torch",
+    "huggingface.py": "transformers",
 }
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_example(name, tmp_path):
+    if name in NEEDS:
+        library(NEEDS[name])
     done = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLES / name], capture_output=True, text=True, cwd=tmp_path,
         env=os.environ,

@@ -45,6 +45,7 @@ CLOSED = {
     "models": {"probing", "theory", "warmup", "cli"},
     "checkpoint": {"activations", "theory", "probing", "warmup", "cli"},
     "showing": {"cli"},
+    "torch": {"theory", "probing", "showing", "warmup", "cli"},
 }
 
 

@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from ..words import plain_string, shown, unknown
+from .foreign import tensor_dtype
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -28,7 +29,7 @@ PARTS = {"complex64": "float32", "complex128": "float64"}
 def check_dtype(dtype: object, accepted: Collection[str] = DTYPES) -> str:
     """Return the name of a type given by name or by anything that NumPy takes for it, in native byte order."""
     # Strings first: NumPy knows the name "bfloat16" only by courtesy of ml_dtypes.
-    name = plain_string(dtype)
+    name = plain_string(dtype) or tensor_dtype(dtype)
     if name in accepted:
         return str(name)
     wanted = None if dtype is None else _numpy_dtype(dtype if name is None else name)  # None would be float64

@@ -14,6 +14,7 @@ from ..words import apart, fitting, printable, shown
 from .adding import add_drawn, check_add, exact
 from .dtypes import DTYPES, check_dtype
 from .fans import Fans, Layout, LayoutLike, StrideLike, Wiring, check_fan, check_wiring
+from .foreign import count_change, is_tensor, tensor_memory
 from .indexed import Indexed
 from .regions import RegionLike, Shape, ShapeLike, check_region, check_shape, overlaps_itself
 from .sampled import Law, Tensor, check_law
@@ -66,7 +67,8 @@ def init(
         the global shape, so the parts of a sharded tensor are those of the whole.
     out
         A writable array of the region's shape and of `dtype`, contiguous or not, to fill and return: a view, a memory
-        map, a field of a structured array. It may have neither a mask nor elements that share memory.
+        map, a field of a structured array, a tensor of PyTorch in the CPU's memory. It may have neither a mask nor
+        elements that share memory.
     add
         A finite number, or True for 1: `out`, which must be given, becomes out + add·draw instead, block by block
         without a copy. The draw has the type of the computation (float32 for those of 16 and 8 bits), and so has the
@@ -336,11 +338,15 @@ def fill_target(out: object, shape: Shape, kind: str) -> NDArray[Any]:
         if math.prod(n for n in shape if n) * dtype.itemsize >= 1 << 63:
             raise ValueError(f"argument 'shape' must be that of an array below 2**63 bytes, got {shown(shape)}")
         return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"argument 'out' must be a NumPy array, got {printable(type(out).__name__)}")
     if isinstance(out, np.ma.MaskedArray):
         raise TypeError("argument 'out' must be an array without a mask, got a MaskedArray: pass its .data")
-    memory = out.view(np.ndarray)  # of a matrix or a memory map: neither reshapes or slices like an array
+    # Of a matrix or a memory map a view: neither reshapes or slices like an array.
+    memory = out.view(np.ndarray) if isinstance(out, np.ndarray) else tensor_memory(out)
+    if memory is None:
+        raise TypeError(
+            f"argument 'out' must be a NumPy array, got {printable(type(out).__name__)}"
+            f"{' without plain memory of the CPU' if is_tensor(out) else ''}"
+        )
     if memory.shape != shape:
         raise ValueError(f"argument 'out' must have the region's shape {shown(shape)}, got {shown(memory.shape)}")
     if memory.dtype != dtype or not memory.dtype.isnative:
@@ -351,4 +357,6 @@ def fill_target(out: object, shape: Shape, kind: str) -> NDArray[Any]:
         raise ValueError(
             f"argument 'out' must not share memory among its elements, got strides {shown(memory.strides)}"
         )
+    if not isinstance(out, np.ndarray):
+        count_change(out)
     return memory
