@@ -5,11 +5,13 @@ import importlib
 import pkgutil
 
 import fastinit_kernels
+import optional
 import pytest
 
 import fastinit
 
-# Modules that need a library of an extra say so themselves; the examples of the others need none.
+# Modules that load a library of an extra -> the library.
+LIBRARY = {"jax": "jax", "keras": "keras", "dask": "dask.array", "zarr": "zarr"}
 MODULES = [
     module.name
     for package in (fastinit, fastinit_kernels)
@@ -19,6 +21,9 @@ MODULES = [
 
 @pytest.mark.parametrize("name", [*MODULES, "fastinit"])
 def test_examples(name):
+    library = LIBRARY.get(name.split(".")[1]) if "." in name else None
+    if library is not None:
+        optional.library(library)
     failed, _ = doctest.testmod(
         importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     )

@@ -66,7 +66,7 @@ def test_several_axes_a_batch_and_no_accidental_upcast():
     scaling = partial(initializers.variance_scaling, scale=1.0, mode="fan_avg", distribution="truncated_normal")
     for axes in ({"in_axis": (0, 1), "out_axis": (-2, -1)}, {"in_axis": 0, "out_axis": (2, 3), "batch_axis": 1}):
         assert scaling(**axes)(KEY, (2, 3, 4, 5)).shape == (2, 3, 4, 5)
-    with pytest.raises(ValueError, match=r"Can't compute input and output sizes of a 1-dimensional weights tensor. Must"):
+    with pytest.raises(ValueError, match=r"Can't compute input and output sizes of a 1-dimensional weights tensor. M"):
         scaling()(KEY, (5,))
     scale = jnp.array(1.0, "float32")
     for name in ("uniform", "normal", "truncated_normal"):
@@ -124,7 +124,9 @@ def test_orthogonal_columns(column):
 
 @pytest.mark.parametrize("shape", [(3, 4, 5), (4, 2, 4, 5), (1, 2, 3, 5, 5)])
 def test_delta_orthogonal_is_where_jax_has_it(shape):
-    ours, theirs = (np.asarray(maker()(KEY, shape)) for maker in (initializers.delta_orthogonal, THEIRS.delta_orthogonal))
+    ours, theirs = (
+        np.asarray(maker()(KEY, shape)) for maker in (initializers.delta_orthogonal, THEIRS.delta_orthogonal)
+    )
     np.testing.assert_array_equal(ours != 0, theirs != 0)
     matrix = ours.reshape(-1, *shape[-2:]).sum(0)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(shape[-2]), atol=1e-5)
@@ -252,11 +254,11 @@ placing.aligned = lambda shape, dtype: sizes.append(shape) or original(shape, dt
 expected = fi.init("he_normal", shape, truncated=True, seed=42, dtype="bfloat16")
 draw = partial(initializers.he_normal(dtype="bfloat16"), key, shape, None)
 traced = jax.jit(lambda key, place: initializers.he_normal()(key, shape, "bfloat16", place), static_argnums=1)
-SPECS = [(P(), (64, 32)), (P("x"), (16, 32)), (P(None, "y"), (64, 16)), (P("y", "x"), (32, 8)), (P(("y", "x")), (8, 32))]
+SPECS = {P(): (64, 32), P("x"): (16, 32), P(None, "y"): (64, 16), P("y", "x"): (32, 8), P(("y", "x")): (8, 32)}
 
 for kind in (AxisType.Auto, AxisType.Explicit):
     mesh = jax.make_mesh((4, 2), ("x", "y"), axis_types=(kind, kind))
-    for spec, block in SPECS:
+    for spec, block in SPECS.items():
         place = NamedSharding(mesh, spec)
         results = [draw(place), traced(key, place)]
         with jax.set_mesh(mesh):

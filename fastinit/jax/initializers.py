@@ -99,8 +99,7 @@ def _canonical(dtype: Any) -> str:
 
 
 def _made(scheme: Scheme, wiring: Wiring, dtype: Any) -> Initializer:
-    made: Any = Drawn(scheme, wiring, None if dtype is None else check_dtype(dtype))
-    return made  # type: ignore[no-any-return]
+    return Drawn(scheme, wiring, None if dtype is None else check_dtype(dtype))
 
 
 def _no_axes(shape: Shape) -> dict[str, Any]:
@@ -284,7 +283,7 @@ class _Columns:
 
 
 def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
-    """Return an initializer of scale·Q, Q uniform among the matrices with orthonormal columns, or rows if those are fewer.
+    """Return an initializer of scale·Q, Q uniform among the matrices of orthonormal columns, or rows if they are fewer.
 
     Parameters
     ----------

@@ -33,7 +33,8 @@ def aligned(shape: Shape, dtype: str) -> NDArray[Any]:
     size = math.prod(shape) * kind.itemsize
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(kind).reshape(shape)
+    made: NDArray[Any] = memory[start : start + size].view(kind).reshape(shape)
+    return made
 
 
 def check_sharding(argument: str, value: Any) -> Sharding | None:
@@ -57,6 +58,8 @@ def check_fits(argument: str, sharding: Sharding, shape: Shape, of: str = "") ->
     """Refuse a sharding that does not divide the shape."""
     try:
         sharding.shard_shape(shape)
+        if isinstance(sharding, NamedSharding) and len(sharding.spec) > len(shape):
+            raise ValueError(f"{len(sharding.spec)} axes are divided")
     except Exception as error:
         rule = f"a sharding whose parts divide shape {shape}{of}"
         raise ValueError(f"argument '{argument}' must be {rule}, got {shown(sharding)}: {shown(str(error))}") from None
@@ -128,7 +131,9 @@ def seed_words(key: Any) -> Any:
     except Exception:  # no array, or one that is no key
         raise TypeError(refusal) from None
     if single.shape:
-        raise ValueError(f"argument 'key' must be one key, got {single.shape} of them: jax.vmap takes one after another")
+        raise ValueError(
+            f"argument 'key' must be one key, got {single.shape} of them: jax.vmap takes one after another"
+        )
     return words
 
 
@@ -139,8 +144,8 @@ def is_traced(words: Any) -> bool:
 
 def seed_of(words: NDArray[Any]) -> int:
     """Return the seed that a key stands for: 42 for `jax.random.key(42)`."""
-    high, low = words[:2].tolist()
+    high, low = map(int, words[:2])
     if len(words) > 2:  # keys of "rbg": two that differ anywhere differ here
         rest = np.asarray(words[2:], "<u4").tobytes()
         return (high << 32 | low) ^ stream(rest.hex())
-    return int(high) << 32 | int(low)
+    return high << 32 | low

@@ -141,7 +141,7 @@ def _assignments(plan: Plan, leaves: dict[str, Any], seed: int) -> Assignments:
         try:
             found[name] = replace(assignment, dtype=check_dtype(attribute(leaves[name], "dtype")))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{error} (leaf {printable(name)}, rule {assignment.pattern}: \"skip\"?)") from None
+            raise type(error)(f'{error} (leaf {printable(name)}, rule {assignment.pattern}: "skip"?)') from None
     for name, assignment in found.items():
         if assignment.tie and found[assignment.tie].dtype != assignment.dtype:
             raise ValueError(
