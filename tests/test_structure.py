@@ -42,7 +42,7 @@ CLOSED = {
     "probing": {"models", "warmup", "cli"},
     "models": {"probing", "theory", "warmup", "cli"},
     "showing": {"cli"},
-    **dict.fromkeys(("jax", "keras", "dask", "zarr"), {"theory", "probing", "showing", "warmup", "cli"}),
+    **{room: {"theory", "probing", "showing", "warmup", "cli"} for room in ("jax", "keras", "dask", "zarr")},
 }
 
 

@@ -180,6 +180,11 @@ class _Roles:
     outputs: Any
     batch: Any
 
+    @classmethod
+    def of(cls, in_axis: Axes, out_axis: Axes, batch_axis: Axes) -> _Roles:
+        """Return them checked, as Python's own integers."""
+        return cls(_axes("in_axis", in_axis), _axes("out_axis", out_axis), _axes("batch_axis", batch_axis))
+
     def __call__(self, shape: Shape) -> dict[str, Any]:
         if len(shape) < 2 and self.inputs == -2:
             raise ValueError(
@@ -226,44 +231,52 @@ def variance_scaling(
     >>> from fastinit.jax import initializers
     >>> draw = initializers.variance_scaling(2.0, "fan_in", "normal", in_axis=1, out_axis=2, batch_axis=0)
     >>> x = draw(jax.random.key(42), (8, 16, 32))
-    >>> bool((x == fi.init("he_normal", (8, 16, 32), layout="eio", seed=42)).all())
+    >>> expected = fi.init("variance_scaling", (8, 16, 32), layout="eio", scale=2, distribution="normal", seed=42)
+    >>> bool((x == expected).all())
     True
     """
     scheme = get_scheme("variance_scaling", scale=scale, mode=mode, distribution=distribution)
-    roles = _Roles(_axes("in_axis", in_axis), _axes("out_axis", out_axis), _axes("batch_axis", batch_axis))
-    return _made(scheme, roles, dtype)
+    return _made(scheme, _Roles.of(in_axis, out_axis, batch_axis), dtype)
 
 
-def _named(name: str, scale: float, mode: str, distribution: str, formula: str) -> Callable[..., Initializer]:
+def _named(name: str, scheme: Scheme, formula: str) -> Callable[..., Initializer]:
     def named(in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None) -> Initializer:
-        return variance_scaling(scale, mode, distribution, in_axis, out_axis, batch_axis, dtype)
+        return _made(scheme, _Roles.of(in_axis, out_axis, batch_axis), dtype)
 
     named.__name__ = named.__qualname__ = name
     named.__doc__ = f"""Return an initializer of {formula}.
 
-    `variance_scaling({scale}, {mode!r}, {distribution!r})`, whose further parameters it has.
+    Parameters
+    ----------
+    in_axis, out_axis, batch_axis, dtype
+        As of `variance_scaling`.
     """
     return named
 
 
-_CUT = "cut at two standard deviations"
+_CUT = {"truncated": True}
+_WHERE = "cut at two standard deviations"
 glorot_uniform = _named(
-    "glorot_uniform", 1.0, "fan_avg", "uniform", "U(-a, a), a = sqrt(6 / (fan_in + fan_out)): Glorot and Bengio 2010"
+    "glorot_uniform",
+    get_scheme("xavier_uniform"),
+    "U(-a, a), a = sqrt(6 / (fan_in + fan_out)): Glorot and Bengio 2010, equation 16",
 )
 glorot_normal = _named(
-    "glorot_normal", 1.0, "fan_avg", "truncated_normal", f"N(0, 2 / (fan_in + fan_out)), {_CUT}: Glorot, Bengio 2010"
+    "glorot_normal",
+    get_scheme("xavier_normal", **_CUT),
+    f"N(0, 2 / (fan_in + fan_out)), {_WHERE}: Glorot and Bengio 2010",
 )
 lecun_uniform = _named(
-    "lecun_uniform", 1.0, "fan_in", "uniform", "U(-a, a), a = sqrt(3 / fan_in): LeCun et al. 1998, section 4.6"
+    "lecun_uniform", get_scheme("lecun_uniform"), "U(-a, a), a = sqrt(3 / fan_in): LeCun et al. 1998, section 4.6"
 )
 lecun_normal = _named(
-    "lecun_normal", 1.0, "fan_in", "truncated_normal", f"N(0, 1 / fan_in), {_CUT}: LeCun et al. 1998, section 4.6"
+    "lecun_normal", get_scheme("lecun_normal", **_CUT), f"N(0, 1 / fan_in), {_WHERE}: LeCun et al. 1998, section 4.6"
 )
 he_uniform = _named(
-    "he_uniform", 2.0, "fan_in", "uniform", "U(-a, a), a = sqrt(6 / fan_in): He et al. 2015, equation 10"
+    "he_uniform", get_scheme("he_uniform"), "U(-a, a), a = sqrt(6 / fan_in): He et al. 2015, equation 10"
 )
 he_normal = _named(
-    "he_normal", 2.0, "fan_in", "truncated_normal", f"N(0, 2 / fan_in), {_CUT}: He et al. 2015, equation 10"
+    "he_normal", get_scheme("he_normal", **_CUT), f"N(0, 2 / fan_in), {_WHERE}: He et al. 2015, equation 10"
 )
 xavier_uniform, xavier_normal = glorot_uniform, glorot_normal
 kaiming_uniform, kaiming_normal = he_uniform, he_normal
