@@ -9,6 +9,8 @@ process), or without room for their stacks (OpenMP exits).
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numba
@@ -103,6 +105,7 @@ class _Pool:
     """Says whether this Python thread may use Numba's threads now."""
 
     def __init__(self) -> None:
+        self.alone = threading.local()
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
@@ -119,7 +122,7 @@ class _Pool:
 
     def enter(self) -> bool:
         threads = numba.config.NUMBA_NUM_THREADS
-        if self.lost or threads == 1 or not has_room_for_threads(threads):
+        if getattr(self.alone, "asked", False) or self.lost or threads == 1 or not has_room_for_threads(threads):
             return False
         self._held.lock = not _thread_safe_layer()
         return not self._held.lock or self._lock.acquire(blocking=False)
@@ -137,9 +140,20 @@ def _thread_safe_layer() -> bool:
 _pool = _Pool()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let the tiles of this Python thread run on it alone in the block: it is one of many that do the same."""
+    before = getattr(_pool.alone, "asked", False)
+    _pool.alone.asked = True
+    try:
+        yield
+    finally:
+        _pool.alone.asked = before
+
+
 def available_threads() -> int:
     """Threads that a kernel may use in this Python thread, found out without starting them."""
-    if _pool.lost:
+    if _pool.lost or getattr(_pool.alone, "asked", False):
         return 1
     started = threads_are_known() and threads_are_started()
     return int(numba.get_num_threads() if started else numba.config.NUMBA_NUM_THREADS)
