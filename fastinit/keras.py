@@ -85,7 +85,7 @@ class _Drawn(keras.initializers.Initializer):
             Naming the argument.
         """
         checked = check_shape(shape)
-        kind = check_dtype(keras.backend.standardize_dtype(dtype))
+        kind = _check_dtype(dtype)
         scheme, words = self._scheme(checked)
 
         def fill(seed: int, region: Any, out: NDArray[Any] | None) -> NDArray[Any]:
@@ -98,6 +98,14 @@ class _Drawn(keras.initializers.Initializer):
         drawn = fill(_seed(_seed_words(self.seed)), None, None)
         tensor = _TAKEN.get(keras.backend.backend(), keras.ops.convert_to_tensor)(drawn)
         return tensor if layout is None else keras.distribution.distribute_tensor(tensor, layout)
+
+
+def _check_dtype(dtype: Any) -> str:
+    try:
+        named = keras.backend.standardize_dtype(dtype)
+    except Exception:  # what Keras does not know is refused in our words
+        named = dtype
+    return check_dtype(named)
 
 
 def _seed_words(seed: Any) -> Any:

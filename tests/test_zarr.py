@@ -149,6 +149,7 @@ def killed(path, after, how):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.ci
 def test_killed_at_any_moment_and_taken_up(tmp_path, monkeypatch):
     path = tmp_path / "store"
     for after in (0.0, 0.03):

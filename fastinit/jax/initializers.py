@@ -22,7 +22,7 @@ from ..weights.dtypes import DTYPES, check_dtype
 from ..weights.initialize import init
 from ..weights.regions import Shape, check_shape
 from ..weights.schemes import Scheme, get_scheme
-from ..words import check_choice, check_finite, check_integer, entries, needs, shown
+from ..words import check_finite, check_integer, entries, needs, shown
 from .placing import Slices, check_fits, check_sharding, is_traced, place, seed_of, seed_words, trace
 
 with needs("JAX", extra="jax"):
@@ -334,7 +334,7 @@ def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None)
     scale
         A number >= 0.
     column_axis
-        -1, or -2: the matrix is transposed, which changes nothing of its distribution, and nothing here.
+        As in JAX; the distribution is the same for each.
     dtype
         Of arrays whose call gives none.
 
@@ -342,5 +342,5 @@ def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None)
     -----
     Xiao et al. 2018, section 2.
     """
-    check_choice("column_axis", str(check_integer("column_axis", column_axis, minimum=-64)), ("-1", "-2", "0", "1"))
+    check_integer("column_axis", column_axis, minimum=-2, maximum=1)
     return _made(get_scheme("delta_orthogonal", gain=check_finite("scale", scale, minimum=0)), _Kernel(), dtype)
