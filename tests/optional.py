@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+os.environ.setdefault("KERAS_BACKEND", "numpy")  # which needs nothing; Keras's own default is TensorFlow
+
 
 def library(name):
     if os.environ.get("FASTINIT_REQUIRE_OPTIONAL") == "1":

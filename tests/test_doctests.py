@@ -11,7 +11,7 @@ import pytest
 import fastinit
 
 # Modules that load a library of an extra -> the library.
-LIBRARY = {"torch": "torch"}
+LIBRARY = {"torch": "torch", "jax": "jax", "keras": "keras", "dask": "dask.array", "zarr": "zarr"}
 MODULES = [
     module.name
     for package in (fastinit, fastinit_kernels)

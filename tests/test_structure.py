@@ -45,7 +45,8 @@ CLOSED = {
     "models": {"probing", "theory", "warmup", "cli"},
     "checkpoint": {"activations", "theory", "probing", "warmup", "cli"},
     "showing": {"cli"},
-    "torch": {"theory", "probing", "showing", "warmup", "cli"},
+    "torch": {"theory", "warmup", "cli"},
+    **{room: {"theory", "probing", "showing", "warmup", "cli"} for room in ("jax", "keras", "dask", "zarr")},
 }
 
 

@@ -3,9 +3,11 @@
 - `init_(module, plan, seed=…)`: every parameter by its name, plain, on the meta device or distributed in any way.
 - The functions of `torch.nn.init` under their own names.
 - `patch(module, seed=…)`: whoever calls `torch.nn.init` calls those; `from_config`: a model of Hugging Face.
+- `probe(module, inputs)`: what goes through a real module and comes back; `coord_check`: whether its width shows.
 - `tensor(array)` and `array(tensor)`: one memory, two libraries.
 """
 
+from .coordinates import coord_check as coord_check
 from .deprecated import constant as constant
 from .deprecated import dirac as dirac
 from .deprecated import eye as eye
@@ -33,6 +35,7 @@ from .memory import array as array
 from .memory import tensor as tensor
 from .modules import init_ as init_
 from .patching import patch as patch
+from .probing import probe as probe
 from .scaled import kaiming_normal_ as kaiming_normal_
 from .scaled import kaiming_uniform_ as kaiming_uniform_
 from .scaled import xavier_normal_ as xavier_normal_

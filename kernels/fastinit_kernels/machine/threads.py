@@ -154,7 +154,7 @@ _pool = _Pool()
 
 def available_threads() -> int:
     """Threads that a kernel may use in this Python thread, found out without starting them."""
-    if _pool.lost:
+    if _pool.lost or getattr(_own, "alone", 0) > 0:
         return 1
     started = threads_are_known() and threads_are_started()
     return int(numba.get_num_threads() if started else numba.config.NUMBA_NUM_THREADS)
