@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from fastinit_kernels.machine.forks import whole as whole_imports
 from numpy.typing import NDArray
 
 from ..weights.dtypes import DTYPES
 from ..weights.expected import Expected, expected
-from ..weights.laws import Constant, Sampled
+from ..weights.laws import Constant
 from ..weights.regions import Region
 from .check_statistics import BLOCK, Prints, Sample, blocks, twins
 from .held import NUMBERS, Held
@@ -69,56 +70,59 @@ class Whole:
 
 def measure(assignment: Assignment, held: Held, seed: int | None, advance: Advance) -> Whole:
     """Return what a tensor is like, read block by block."""
+    with whole_imports:
+        from fastinit_kernels.machine.threads import alone
     array = held.array()
-    assignment = replace(assignment, dtype=held.dtype)
-    found = Whole(assignment, [], [0] * len(assignment.sets))
-    for piece in assignment.pieces:
-        found.pieces.append(_piece(found, piece, array, seed, advance))
+    found = Whole(replace(assignment, dtype=held.dtype), [], [0] * len(assignment.sets))
+    with alone():  # a block is not worth the threads
+        for piece in assignment.pieces:
+            found.pieces.append(_piece(found, piece, array, seed, advance))
     return found
 
 
 def _piece(whole: Whole, piece: Piece, array: NDArray[Any], seed: int | None, advance: Advance) -> Measured:
     assignment, kind = whole.assignment, whole.assignment.dtype
-    law = piece.law
-    measured = Measured(piece, expected(law, piece.tensor(kind if kind in DTYPES else "float32", 0)))
-    target = measured.expected
-    prints = Prints(piece.shape)
-    compared = None if seed is None else _drawn(assignment, piece, kind, seed)
-    fixed = _fixed(assignment, piece) if target.is_fixed else None
-    most = BLOCK if isinstance(law, Sampled | Constant) or not (compared or fixed) else _WHOLE_BLOCK
-    stacked = len(assignment.shape) - len(piece.shape)
-    if compared is not None:
-        measured.differing = 0
-    for region in blocks(piece.box, most):
+    measured = Measured(piece, expected(piece.law, piece.tensor(kind if kind in DTYPES else "float32", 0)))
+    is_fixed, prints = measured.expected.is_fixed, Prints(piece.shape)
+    initial = None if seed is None else _drawn(assignment, piece, kind, seed)
+    fixed = _fixed(assignment, piece) if is_fixed else None
+    measured.differing = None if initial is None else 0
+    in_parts = getattr(piece.law, "elementwise", False) or not (initial or fixed)
+    for region in blocks(piece.box, BLOCK if in_parts else _WHOLE_BLOCK):
         block = array[_slices(region)]
         owner = _owners(assignment.sets, region)
         if owner is not None:
             _check_sets(whole, block, owner)
-        if compared is not None:
-            measured.differing += _unlike(block, compared(region))  # type: ignore[operator]
+        if initial is not None:
+            measured.differing = (measured.differing or 0) + _unlike(block, initial(region))
         if fixed is not None:
             _deviate(measured, block, fixed(region), owner)
-        for part in blocks(_zeroed(region), BLOCK):
-            here = block[_slices(part)]
-            counted = None if owner is None else owner[_slices(part)] < 0
-            measured.sample.add(here if counted is None else here[counted])
-            if not target.is_fixed:
-                where = tuple((s + p, n) for (s, _), (p, n) in zip(region, part, strict=True))
-                own = tuple((s - b, n) for (s, n), (b, _) in zip(where[stacked:], piece.box[stacked:], strict=True))
-                cut = (*(0,) * stacked, ...)
-                prints.add(here[cut], own, target.mean, None if counted is None else counted[cut])
+        _take(measured, None if is_fixed else prints, block, region, owner)
         advance(block.nbytes)
-    if not target.is_fixed:
+    if not is_fixed:
         _sum_up(measured, prints, array.dtype)
     return measured
 
 
+def _take(
+    measured: Measured, prints: Prints | None, block: NDArray[Any], region: Region, owner: NDArray[np.int16] | None
+) -> None:
+    """Take a block of the parameter in: into the sample what is the law's own, into the prints all."""
+    piece = measured.piece
+    stacked = len(piece.box) - len(piece.shape)
+    cut = (*(0,) * stacked, ...)
+    for part in blocks(tuple((0, n) for _, n in region), BLOCK):
+        here = block[_slices(part)]
+        counted = None if owner is None else owner[_slices(part)] < 0
+        measured.sample.add(here if counted is None else here[counted])
+        if prints is not None:
+            starts = [s + p - b for (s, _), (p, _), (b, _) in zip(region, part, piece.box, strict=True)]
+            own = tuple((s, n) for s, (_, n) in zip(starts, part, strict=True))[stacked:]
+            prints.add(here[cut], own, measured.expected.mean, None if counted is None else counted[cut])
+
+
 def _slices(region: Region) -> tuple[Any, ...]:
     return *(slice(start, start + n) for start, n in region), ...
-
-
-def _zeroed(region: Region) -> Region:
-    return tuple((0, n) for _, n in region)
 
 
 def _owners(sets: Sequence[tuple[Box, float]], region: Region) -> NDArray[np.int16] | None:
@@ -222,12 +226,6 @@ def _sum_up(measured: Measured, prints: Prints, dtype: np.dtype[Any]) -> None:
     if several and not measured.expected.zeros:
         zero = np.flatnonzero((prints.rows == 0) & ~prints.set_rows)
         measured.zero_rows = (int(zero.size), int(zero[0]) if zero.size else -1)
-
-
-def pieces_of(wholes: Sequence[Whole]) -> Iterator[tuple[Whole, Measured]]:
-    """Yield each piece with the tensor it is of."""
-    for whole in wholes:
-        yield from ((whole, measured) for measured in whole.pieces)
 
 
 assert {dtype.itemsize for dtype in NUMBERS.values()} <= {*_TELLING}

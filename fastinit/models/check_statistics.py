@@ -85,8 +85,10 @@ class Sample:
         return self.m4 / self.m2 / self.m2 * self.finite if self.m2 and self.m4 else math.nan
 
     def add(self, values: NDArray[Any]) -> None:
-        """Take in the elements of a block."""
+        """Take in the elements of a block; of complex ones both parts."""
         with np.errstate(all="ignore"):  # what overflows here is told as what it is
+            if values.dtype.kind == "c":  # two numbers each
+                values = np.ascontiguousarray(values).view(values.real.dtype)
             x = values.astype(np.float64).reshape(-1)
             other = Sample(count=x.size)
             finite = np.isfinite(x)
@@ -201,7 +203,7 @@ class Prints:
             where = _places(region, self.shape)
             here = where < self.signs.size
             with np.errstate(invalid="ignore"):
-                signs = np.sign(block.reshape(-1)[here].astype(np.float64) - middle)
+                signs = np.sign(block.real.reshape(-1)[here].astype(np.float64) - middle)
             self.signs[where[here]] = np.nan_to_num(signs)
 
 

@@ -1,6 +1,7 @@
 """The command that holds a checkpoint against its plan."""
 
 import json
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -51,7 +52,7 @@ def check(
     else:
         print(found)
         if rows and found.rows:
-            table = found.table(rows)
+            table = replace(found.table(rows), title="")
             print()
             if Console().is_terminal:
                 Console().print(table)

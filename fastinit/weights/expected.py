@@ -192,15 +192,16 @@ def _asked(law: Law, tensor: Tensor) -> Expected:
     if np.array_equal(first, second):
         return Expected(mean, std, family="fixed", is_fixed=True)
     x = np.concatenate([first, second])
+    zeros = float((x == 0).mean())
     x = (x - x.mean()) / (x.std() or 1.0)
     third, fourth = float((x**3).mean()), float((x**4).mean())
     moments = (third, fourth, *(math.nan,) * 4)
-    return Expected(mean, std, moments, spread=max(fourth - 1, 0.0))
+    return Expected(mean, std, moments, spread=max(fourth - 1, 0.0), zeros=zeros)
 
 
 def _draw(law: Law, tensor: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
     region = _first(tensor.shape, _ASKED)
-    if not isinstance(law, Sampled) and math.prod(tensor.shape) > _MOST_WHOLE:
+    if not getattr(law, "elementwise", isinstance(law, Sampled)) and math.prod(tensor.shape) > _MOST_WHOLE:
         return None
     kind = np.dtype(compute_type(tensor.dtype))
     drawn = np.empty(tuple(n for _, n in region), kind)
