@@ -155,10 +155,9 @@ def _untouched(group: Group) -> Iterator[tuple[str, str]]:
             "zeros",
             f"{100 * share:.3g} % of the elements are 0, where {group.declared} has none: masked, or untouched",
         )
-    if (
-        law.zeros
-        and abs(share - law.zeros) > _MANY_ZEROS * min(law.zeros, 1 - law.zeros) + 4 * group.hints.step / law.std
-    ):
+    spread = min(law.zeros, 1 - law.zeros)
+    room = 0.05 * spread + 5 * math.sqrt(spread / group.sample.finite) + 4 * group.hints.step / law.std
+    if law.zeros and abs(share - law.zeros) > room:
         yield "zeros", f"{100 * share:.4g} % of the elements are 0, where {group.declared} has {100 * law.zeros:.4g} %"
 
 
@@ -329,7 +328,7 @@ def of_copies(groups: Sequence[Group]) -> list[Finding]:
                 ratio = measured.sample.std / drawn_alike[1].sample.std if drawn_alike[1].sample.std else math.nan
                 found.append(Finding("rescaled", group.name, (
                     f"{_named(group, own)}begins with the random numbers of {_place(drawn_alike)}, times "
-                    f"{number(ratio, 4)}: drawn from one seed"
+                    f"{number(ratio, 3)}: drawn from one seed"
                 )))  # fmt: skip
         for other, names in copies.items():
             what = f"{len(names)} of {len(group.pieces)} are equal" if len(group.pieces) > 1 else "equal"

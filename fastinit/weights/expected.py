@@ -26,6 +26,7 @@ _UNKNOWN = (math.nan,) * 6
 _ASKED = 1 << 18
 # Of a law that looks at the whole tensor for each region no larger one is drawn only to be asked.
 _MOST_WHOLE = 1 << 20
+_FEW_ZEROS = 1e-3
 # Two seeds that nobody else takes for a sample.
 _SEEDS = 0x5EED_0F_A_5A3B1E, 0xA_5EC07D_5EED
 
@@ -193,6 +194,7 @@ def _asked(law: Law, tensor: Tensor) -> Expected:
         return Expected(mean, std, family="fixed", is_fixed=True)
     x = np.concatenate([first, second])
     zeros = float((x == 0).mean())
+    zeros = zeros if zeros > _FEW_ZEROS else 0.0  # those of rounding
     x = (x - x.mean()) / (x.std() or 1.0)
     third, fourth = float((x**3).mean()), float((x**4).mean())
     moments = (third, fourth, *(math.nan,) * 4)
