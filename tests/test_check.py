@@ -402,6 +402,20 @@ def test_files(tmp_path, dtype):
         fi.check(single)
 
 
+def test_a_shard_that_is_missing(tmp_path):
+    checkpoint.write(tmp_path / "m", PARTS, MODEL, seed=5, max_shard_size="40KB")
+    gone = sorted((tmp_path / "m").glob("*.safetensors"))[1]
+    names = {*checkpoint.shapes(gone)}
+    gone.unlink()
+    found = fi.check(tmp_path / "m")
+    assert {finding.parameter for finding in found.of("missing")} == names
+    assert {row.parameter for row in found.rows} == {*PARTS} - names
+    index = tmp_path / "m" / "model.safetensors.index.json"
+    record = json.loads(index.read_text())
+    index.write_text(json.dumps({"weight_map": record["weight_map"]}))  # as other programs write it
+    assert {finding.parameter for finding in fi.check(tmp_path / "m").of("missing")} == names
+
+
 def test_files_of_the_library_and_its_types(tmp_path):
     numpy = library("safetensors.numpy")
     x = w()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from .checker import Checker
 from .held import hold
 from .plan import Plan
 from .sources import shapes_of
+from .stored import Checkpoint
 from .verification import DTYPE, PLAN, SEED, VERSION
 
 _SEED_DIGITS = 21
@@ -102,28 +103,35 @@ def check(
     number = None if seed is None else check_seed(seed)
     wanted = None if shapes is None else shapes_of(shapes)
     holding = hold(tensors)
-    checker = Checker(holding.tensors, *_origin(holding.metadata, plan, number, declared), level)
-    checker.sort(wanted)
+    if wanted is None and holding.checkpoint is not None:
+        wanted = shapes_of(holding.checkpoint.parameters())
+    checker = Checker(holding.tensors, *_origin(holding.checkpoint, plan, number, declared), level)
+    checker.sort(wanted, () if holding.checkpoint is None else holding.checkpoint.missing)
     with _telling(checker.total, progress) as advance:
         checker.measure(advance)
     return checker.result()
 
 
 def _origin(
-    metadata: Mapping[str, str], plan: Plan | None, seed: int | None, dtype: str | None
+    found: Checkpoint | None, plan: Plan | None, seed: int | None, dtype: str | None
 ) -> tuple[Plan, int | None, str | None]:
-    """Return plan, seed and type: those that are given, or else what the files say."""
+    """Return plan, seed and type: those that are given, or else what a checkpoint says."""
+    if found is not None and found.said(VERSION) == str(CONTRACT):
+        if dtype is None and plan is None and found.said(DTYPE) in DTYPES:
+            dtype = found.said(DTYPE)
+        seed = said_seed(found) if seed is None else seed
     if plan is None:
-        text = metadata.get(PLAN)
-        if not text:
+        text = None if found is None else found.said(PLAN)
+        if text is None:
             raise ValueError("argument 'plan' must be given for tensors that do not hold their own, got None")
         plan = Plan.from_json(text)
-        if dtype is None and metadata.get(DTYPE) in DTYPES:
-            dtype = metadata[DTYPE]
-    said = metadata.get(SEED, "")
-    if seed is None and metadata.get(VERSION) == str(CONTRACT) and said.isascii() and said.isdigit():
-        seed = check_seed(int(said)) if len(said) < _SEED_DIGITS else None
     return plan, seed, dtype
+
+
+def said_seed(found: Checkpoint) -> int | None:
+    """Return the seed that a checkpoint's files name, None where there is none."""
+    text = found.said(SEED) or ""
+    return check_seed(int(text)) if text.isascii() and text.isdigit() and len(text) < _SEED_DIGITS else None
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from fastinit_kernels.machine.forks import whole
 
 from ..weights.regions import Shape
-from ..words import check_integer, needs, number, printable, writable
+from ..words import check_integer, check_string, needs, number, printable, writable
 
 if TYPE_CHECKING:
     import pandas
@@ -214,6 +214,11 @@ class CheckResult:
     def of(self, kind: str) -> list[Finding]:
         """Return the findings of a kind.
 
+        Parameters
+        ----------
+        kind
+            A word of `Finding.kind`, such as "identical_rows".
+
         Examples
         --------
         >>> import fastinit as fi, numpy as np
@@ -221,7 +226,8 @@ class CheckResult:
         >>> [finding.words for finding in found.of("zeros")]
         ['all 3 elements are 0, where normal(mean=0, std=1) was declared: never initialised, or zeroed']
         """
-        return [finding for finding in self.findings if finding.kind == kind]
+        wanted = check_string("kind", kind)
+        return [finding for finding in self.findings if finding.kind == wanted]
 
 
 def _plain(value: Any) -> Any:
@@ -237,11 +243,3 @@ def _cell(row: CheckRow, name: str) -> str:
     if isinstance(value, float):
         return "-" if value != value else number(value, 2 if name.startswith(("p", "z")) else 4)
     return printable(str(value))
-
-
-def counts(rows: Sequence[CheckRow]) -> Mapping[str, int]:
-    """Return how many rows have each status."""
-    found: dict[str, int] = {}
-    for row in rows:
-        found[row.status] = found.get(row.status, 0) + 1
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,7 @@ class Checker:
         self, tensors: Mapping[str, Held], plan: Plan, seed: int | None, dtype: str | None, level: float
     ) -> None:
         self._held, self._plan, self._seed, self._dtype, self._level = tensors, plan, seed, dtype, level
+        self._rules = plan.rules
         self._findings: list[Finding] = []
         self._assigned: dict[str, Assignment] = {}
         self._wholes: dict[str, Whole] = {}
@@ -51,8 +52,16 @@ class Checker:
     def _find(self, kind: str, name: str, words: str, *, is_note: bool = False) -> None:
         self._findings.append(Finding(kind, name, words, is_note))
 
-    def sort(self, wanted: Mapping[str, Any] | None) -> None:
-        """Find the rule of each tensor, and those that are missing, have no rule, or another shape or type."""
+    def sort(self, wanted: Mapping[str, Any] | None, lost: Sequence[str] = ()) -> None:
+        """Find the rule of each tensor, and those that are missing, have no rule, or another shape or type.
+
+        Parameters
+        ----------
+        wanted
+            The shape and the role of what should be there, None where nobody says.
+        lost
+            Names of tensors whose file is not there.
+        """
         known = wanted or {}
         asked = {name: {**known.get(name, {}), "shape": held.shape} for name, held in self._held.items()}
         absent = {name: entry for name, entry in known.items() if name not in asked}
@@ -69,11 +78,14 @@ class Checker:
             found = assigned.get(name)
             if found is None or found.is_drawn:
                 self._find("missing", name, f"not there, of shape {tuple(known[name]['shape'])}")
+        for name in lost:
+            if name not in known:
+                self._find("missing", name, "not there, nor the file that its index names")
         for name, found in assigned.items():
             if name in self._held:
                 self._sort(name, found, known)
         used = {assignment.rule for assignment in assigned.values()}
-        unused = [pattern for i, (pattern, _) in enumerate(self._plan.rules) if i not in used]
+        unused = [pattern for i, (pattern, _) in enumerate(self._rules) if i not in used]
         if unused:
             self._find("unused", "", f"rules that matched nothing: {', '.join(unused)}", is_note=True)
 
@@ -83,7 +95,7 @@ class Checker:
         if tuple(shape) != held.shape:
             self._find("shape", name, f"shape {held.shape} where {tuple(shape)} was declared")
             return
-        rule = self._plan.rules[found.rule][1]
+        rule = self._rules[found.rule][1]
         declared = rule.get("dtype", self._dtype) if isinstance(rule, dict) else self._dtype
         if declared is not None and declared != held.dtype and (found.is_drawn or found.tie is not None):
             self._find("dtype", name, f"{held.dtype} where {declared} was declared")

@@ -20,8 +20,8 @@ from ..files import path_name
 from ..weights.regions import Shape
 from ..weights.streams import check_name
 from ..words import attribute, in_short, plain_array, plain_string, printable, shown
-from .safetensors import Stored, read_header
-from .sources import checkpoint_files
+from .safetensors import Stored
+from .stored import Checkpoint
 
 # Types of NumPy and ml_dtypes whose values are numbers.
 _NAMES = (
@@ -55,10 +55,10 @@ class Held:
 
 
 class Holding(NamedTuple):
-    """Tensors by name, and what the files that they are in say of them."""
+    """Tensors by name, and the checkpoint that they are in, None for those in memory."""
 
     tensors: dict[str, Held]
-    metadata: dict[str, str]
+    checkpoint: Checkpoint | None = None
 
 
 def hold(tensors: Any) -> Holding:
@@ -70,9 +70,9 @@ def hold(tensors: Any) -> Holding:
         Naming the tensor or the file that cannot be read.
     """
     if isinstance(tensors, Mapping):
-        return Holding({held.name: held for held in _of_mapping(tensors, "", 0)}, {})
+        return Holding({held.name: held for held in _of_mapping(tensors, "", 0)})
     if isinstance(tensors, str | bytes | os.PathLike):
-        return _of_files(path_name(tensors))
+        return _of_checkpoint(Checkpoint(path_name(tensors)))
     state = attribute(tensors, "state_dict")
     if callable(state):
         try:
@@ -154,30 +154,13 @@ def _torch_array(value: Any) -> NDArray[Any]:
         return np.asarray(None)
 
 
-def _of_files(name: str) -> Holding:
-    paths, places = checkpoint_files(name)
-    tensors: dict[str, Held] = {}
-    metadata: dict[str, str] = {}
-    for path in paths:
-        header = read_header(path)
-        _merge(metadata, header.metadata, path)
-        for tensor, stored in header.tensors.items():
-            if os.path.basename(path) != places.get(tensor, os.path.basename(path)):
-                continue  # the index takes it from another file
-            if tensor in tensors:
-                raise ValueError(f"file {shown(path)} must not hold a tensor of another file's, got {shown(tensor)}")
-            tensors[tensor] = Held(check_name(tensor), stored.shape, stored.dtype, _mapped(path, stored))
-    missing = sorted({*places} - {*tensors})
-    if missing:
-        raise ValueError(f"file {shown(places[missing[0]])} must hold the tensor {shown(missing[0])} of its index")
-    return Holding(tensors, metadata)
-
-
-def _merge(metadata: dict[str, str], more: Mapping[str, str], path: str) -> None:
-    """Keep what all files say; where two differ, nothing."""
-    for key, value in more.items():
-        if metadata.setdefault(key, value) != value:
-            metadata[key] = ""
+def _of_checkpoint(found: Checkpoint) -> Holding:
+    tensors = {
+        name: Held(check_name(name), stored.shape, stored.dtype, _mapped(path, stored))
+        for path, header in found.headers.items()
+        for name, stored in header.tensors.items()
+    }
+    return Holding({name: tensors[name] for name in found.tensors}, found)
 
 
 def _mapped(path: str, stored: Stored) -> Callable[[], NDArray[Any]]:
