@@ -187,6 +187,7 @@ def test_zeros_and_constants_where_a_draw_was_declared():
     x = w()
     x[10:74] = 0
     found = fi.check({"w": x}, NORMAL)
+    assert kinds(found) == ["zero_rows"]  # the others are as they should be
     assert "64 of 256 rows are 0, the first 10" in words(found, "zero_rows")
     x = w()
     x.flat[::10] = 0
@@ -271,6 +272,7 @@ def test_experts():
     tensors = EXPERTS.init({"e": (8, 64, 32)}, seed=0)
     tensors["e"][[1, 6]] = 0
     assert "2 of 8 are all 0, the first e.1" in words(fi.check(tensors, EXPERTS), "zeros")
+    assert kinds(fi.check(tensors, EXPERTS)) == ["zeros"]
 
 
 def test_segments_and_set_elements():

@@ -8,7 +8,7 @@ import scipy.stats as st
 
 import fastinit as fi
 from fastinit.models.check_scores import Precision, Score, holm, judge, scores
-from fastinit.models.check_statistics import BLOCK, Prints, Sample, blocks, twins
+from fastinit.models.check_statistics import BLOCK, Prints, Sample, blocks, twins, without_zeros
 from fastinit.weights.expected import expected, truncated_moments
 from fastinit.weights.laws import Constant, Normal, Tensor, Uniform
 from fastinit.weights.structured import PositiveUnitBall, Sparse
@@ -63,6 +63,15 @@ def test_moments_far_from_zero_keep_their_digits():
     assert found.kurtosis == pytest.approx(st.kurtosis(x - 1e8) + 3, rel=1e-6)
 
 
+def test_zeros_are_taken_out_again():
+    x = np.random.default_rng(3).normal(0.3, 2.0, 500)
+    found, wanted = without_zeros(sample_of(np.concatenate([x, np.zeros(200)])), 200), sample_of(x)
+    assert (found.count, found.zeros) == (500, 0)
+    for name in ("mean", "m2", "m3", "m4", "std", "kurtosis"):
+        assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=1e-11)
+    assert without_zeros(wanted, 0) is wanted
+
+
 def test_what_is_not_finite_is_counted_and_left_out():
     x = np.array([1.0, math.nan, math.inf, -math.inf, -math.inf, 3.0])
     found = sample_of(x, 2)
@@ -88,8 +97,8 @@ def test_prints_find_equal_rows_and_columns_and_no_others(dtype, most):
     prints = Prints(x.shape)
     for region in blocks(tuple((0, n) for n in x.shape), most):
         prints.add(x[sliced(region)], region, 0.0, None)
-    assert twins(prints.rows, prints.set_rows) == (1, 4, 17)
-    assert twins(prints.columns, prints.set_columns) == (1, 3, 9)
+    assert twins(prints.rows, prints.in_rows) == (1, 4, 17)
+    assert twins(prints.columns, prints.in_columns) == (1, 3, 9)
     assert np.flatnonzero(prints.rows == 0).tolist() == [20]
     if "complex" not in dtype:
         assert prints.signs.tolist() == np.sign(x.ravel()[:256].astype(float)).tolist()
@@ -102,8 +111,9 @@ def test_rows_that_are_set_are_no_twins():
     counted[[0, 3]] = False
     prints = Prints(x.shape)
     prints.add(x, ((0, 6), (0, 10)), 0.0, counted)
-    assert twins(prints.rows, prints.set_rows) == (0, -1, -1)
-    assert prints.set_rows.tolist() == [True, False, False, True, False, False]
+    assert twins(prints.rows, prints.in_rows) == (0, -1, -1)
+    assert prints.in_rows.tolist() == [0, 10, 10, 0, 10, 10]
+    assert prints.in_columns.tolist() == [4] * 10
 
 
 BOUNDS = [(-2.0, 2.0), (-3.0, 3.0), (-math.inf, math.inf), (1.0, 2.0), (-1.0, math.inf), (-8.0, 0.001), (4.0, 5.0)]

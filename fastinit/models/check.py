@@ -87,12 +87,13 @@ def check(
     >>> import fastinit as fi
     >>> plan = fi.Plan([("*.weight", {"scheme": "he_normal", "layout": "oi"}), ("*.bias", "zeros")])
     >>> tensors = {
-    ...     "a.weight": fi.init("he_normal", (256, 512), layout="io", seed=0, name="a.weight"),
+    ...     "a.weight": fi.init("he_normal", (256, 768), layout="io", seed=0, name="a.weight"),
     ...     "a.bias": fi.init("zeros", 256),
     ... }
     >>> print(fi.check(tensors, plan))
     tensors: 2, laws tested: 1, level: 0.01; 1 not as declared
-    a.weight: std 0.0884... is 1.41... times the 0.0625 of Normal(mean=0, std=0.0625) (z = 18...): as if ...
+    a.weight: std 0.0885... is 1.73... times the 0.05103 of Normal(mean=0, std=0.05103) (z = ...): as if fan_out = 256
+    were used, not fan_in = 768
     """
     if not callable(progress):
         check_flag("progress", progress)

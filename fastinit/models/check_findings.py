@@ -30,6 +30,8 @@ class Group:
 
     Attributes
     ----------
+    sample, rest
+        Of all elements, and without rows and pieces of zeros: what is tested.
     alarm
         What a test's probability is multiplied by, beside its row's factors; it is a finding up to `level`.
     """
@@ -37,6 +39,7 @@ class Group:
     whole: Whole
     pieces: list[Measured]
     sample: Sample
+    rest: Sample
     verdict: Verdict | None
     hints: Hints
     level: float = 0.01
@@ -67,9 +70,14 @@ class Group:
         return None if None in found else not any(found)
 
     @property
+    def rounded_zeros(self) -> float:
+        """About the share of elements that rounding to the type makes 0, and more."""
+        return 4 * self.hints.step / self.law.std if self.law.std else math.inf
+
+    @property
     def is_clean(self) -> bool | None:
         """Whether the elements follow some plain law about 0, whatever was declared; None of too few to tell."""
-        sample = self.sample
+        sample = self.rest
         if sample.finite < _TELLING or not sample.std > 0:
             return None
         return bool(self.hints.families(sample)) and abs(sample.mean) * math.sqrt(sample.finite) < 5 * sample.std
@@ -110,7 +118,7 @@ def _drawn(group: Group) -> Iterator[tuple[str, str]]:
     yield from repeated
     if any(words.startswith("all ") for _, words in repeated):  # few independent elements are left to be tested
         return
-    yield from _of_pieces(group) if _empty(group) else _deviating(group)
+    yield from _deviating(group)
 
 
 def _nonfinite(group: Group) -> Iterator[tuple[str, str]]:
@@ -149,14 +157,14 @@ def _untouched(group: Group) -> Iterator[tuple[str, str]]:
             f"{rows} of {of} rows are 0, the first {first.zero_rows[1]}{_at(group, first)}: padding, or untouched",
         )
     share, law = group.sample.zeros / group.sample.finite, group.law
-    rate = law.zeros + 4 * group.hints.step / law.std
+    rate = law.zeros + group.rounded_zeros
     if not rows and not empty and share > rate + _MANY_ZEROS and not law.zeros:
         yield (
             "zeros",
             f"{100 * share:.3g} % of the elements are 0, where {group.declared} has none: masked, or untouched",
         )
     spread = min(law.zeros, 1 - law.zeros)
-    room = 0.05 * spread + 5 * math.sqrt(spread / group.sample.finite) + 4 * group.hints.step / law.std
+    room = 0.05 * spread + 5 * math.sqrt(spread / group.sample.finite) + group.rounded_zeros
     if law.zeros and abs(share - law.zeros) > room:
         yield "zeros", f"{100 * share:.4g} % of the elements are 0, where {group.declared} has {100 * law.zeros:.4g} %"
 
@@ -192,7 +200,7 @@ def _deviating(group: Group) -> Iterator[tuple[str, str]]:
         return
     ours, _ = verdict.factors
     far = {name for name, score in verdict.whole.items() if score.p * ours * group.alarm <= group.level}
-    sample, law = group.sample, group.law
+    sample, law = group.rest, group.law
     shape = far & {"low", "high", "kurtosis"}
     if "std" in far:
         z = verdict.whole["std"].z
@@ -223,7 +231,7 @@ def _one_sided(sample: Sample, law: Expected) -> str:
 
 
 def _of_shape(group: Group, shape: set[str], far: set[str]) -> Iterator[tuple[str, str]]:
-    sample, law = group.sample, group.law
+    sample, law = group.rest, group.law
     looks = group.hints.families(sample)
     if looks and group.hints.family_of(law) not in looks:
         figures = (
@@ -263,13 +271,11 @@ def _of_pieces(group: Group) -> Iterator[tuple[str, str]]:
         if not far or len(far) > len(pieces) / 2:
             continue
         score, measured = min(far, key=lambda pair: pair[0].p)
-        if measured.sample.low == measured.sample.high:  # told already
-            continue
         yield (
             name,
             f"{len(far)} of {len(pieces)} have another {name} than {group.declared}, the farthest "
-            f"{printable(measured.piece.name)}: {number(figure(measured.sample), 4)} (z = {number(score.z, 3)})"
-            f"{group.hints.of_std(measured.sample, group.law) if name == 'std' else ''}",
+            f"{printable(measured.piece.name)}: {number(figure(measured.rest), 4)} (z = {number(score.z, 3)})"
+            f"{group.hints.of_std(measured.rest, group.law) if name == 'std' else ''}",
         )
 
 

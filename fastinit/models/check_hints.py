@@ -70,15 +70,15 @@ class Hints:
         if error > _WELL_KNOWN or not sample.std > 0 or not law.std > 0 or not self._is_plain(sample, law):
             return ""
         words: list[str] = []
-        for candidate, text in self._candidates(law):
-            near = abs(math.log(sample.std / candidate)) <= _NEAR * error + 1e-6 if candidate > 0 else False
-            if near and text not in words:
-                words.append(text)
+        for tier in self._tiers(law):
+            words = [text for candidate, text in tier if _ratio(sample.std, candidate) <= _NEAR * error + 1e-6]
+            if words:
+                break
         if not words and self._n() is not None:
             n = self._n() or 0.0
             seen = n * (law.std / sample.std) ** 2
             return f"; its fan would have to be {number(seen, 3)}, not {number(n, 3)}"
-        return f": as if {' or '.join(words[:_MOST_HINTS])}" if words else ""
+        return f": as if {' or '.join(dict.fromkeys(words[:_MOST_HINTS]))}" if words else ""
 
     def _is_plain(self, sample: Sample, law: Expected) -> bool:
         """Whether the sample may come from a law: its own but for the scale, or a plain one. Training leaves none."""
@@ -94,36 +94,32 @@ class Hints:
         used = [fan for fan in self.piece.fans if fan == fan]
         return sum(used) / len(used) if used and all(fan > 0 for fan in used) else None
 
-    def _candidates(self, law: Expected) -> Iterator[tuple[float, str]]:
-        """Yield (standard deviation, what it would come from), the likeliest first."""
-        n = self._n()
-        fans = both_fans(self.piece)
+    def _tiers(self, law: Expected) -> Iterator[list[tuple[float, str]]]:
+        """Yield lists of (standard deviation, what it would come from), the likeliest first."""
+        n, fans = self._n(), both_fans(self.piece)
         if n is not None and fans is not None:
-            used = self._used()
-            for word, fan in _fan_words(fans):
-                if fan > 0 and fan != n:
-                    yield (
-                        law.std * math.sqrt(n / fan),
-                        f"{word} = {number(fan, 4)} were used, not {used} = {number(n, 4)}",
-                    )
-        yield law.std * _CUT, f"truncated at ±2 std without widening std by 1/{_CUT:.4f}"
-        yield law.std / _CUT, f"untruncated, or widened by 1/{_CUT:.4f} once more"
-        for factor, word in _GAINS:
-            yield law.std * factor, f"{word} were applied"
-            yield law.std / factor, f"{word} were missing"
-        yield law.std**2, "the variance were taken for the std"
-        yield math.sqrt(law.std), "the std were taken for the variance"
-        yield law.std / math.sqrt(3), "the std were taken for the bound of a uniform law"
-        yield law.std * math.sqrt(3), "the bound of a uniform law were taken for its std"
+            used = f"{self._used()} = {number(n, 4)}"
+            yield [
+                (law.std * math.sqrt(n / fan), f"{word} = {number(fan, 4)} were used, not {used}")
+                for word, fan in _fan_words(fans)
+                if fan > 0 and fan != n
+            ]
+        yield [
+            (law.std * _CUT, f"truncated at ±2 std without widening std by 1/{_CUT:.4f}"),
+            (law.std / _CUT, f"untruncated, or widened by 1/{_CUT:.4f} once more"),
+        ]
+        yield [*_of_mistakes(law), *self._of_variables(law)]
+        if fans is not None:
+            yield [*_of_schemes(fans)]
+        if n is not None:
+            yield [*self._of_axes(law, n)]
+
+    def _of_variables(self, law: Expected) -> Iterator[tuple[float, str]]:
         for name, value in self.variables.items():
             if isinstance(value, int) and not isinstance(value, bool) and value > 1:
                 for factor, word in ((2 * value, f"sqrt(2·{name})"), (value, f"sqrt({name})")):
                     yield law.std * math.sqrt(factor), f"the division by {word} were missing"
                     yield law.std / math.sqrt(factor), f"a division by {word} were added"
-        if fans is not None:
-            yield from _of_schemes(fans)
-        if n is not None:
-            yield from self._of_axes(law, n)
 
     def _used(self) -> str:
         fan_in, fan_out = self.piece.fans
@@ -170,6 +166,22 @@ class Hints:
 
 
 _GAINS = ((math.sqrt(2), "a gain of sqrt(2), of ReLU,"), (5 / 3, "a gain of 5/3, of tanh,"), (2.0, "a factor of 2"))
+
+
+def _ratio(a: float, b: float) -> float:
+    """Return |ln(a/b)|; infinity where one is none of the floats above 0."""
+    return abs(math.log(a) - math.log(b)) if 0 < a < math.inf and 0 < b < math.inf else math.inf
+
+
+def _of_mistakes(law: Expected) -> Iterator[tuple[float, str]]:
+    """Yield what forgotten and doubled factors give, and numbers taken for each other."""
+    for factor, word in _GAINS:
+        yield law.std * factor, f"{word} were applied"
+        yield law.std / factor, f"{word} were missing"
+    yield law.std * law.std, "the variance were taken for the std"
+    yield math.sqrt(law.std), "the std were taken for the variance"
+    yield law.std / math.sqrt(3), "the std were taken for the bound of a uniform law"
+    yield law.std * math.sqrt(3), "the bound of a uniform law were taken for its std"
 
 
 def _fan_words(fans: tuple[float, float]) -> tuple[tuple[str, float], ...]:

@@ -15,7 +15,7 @@ from ..weights.dtypes import DTYPES
 from ..weights.expected import Expected, expected
 from ..weights.laws import Constant
 from ..weights.regions import Region
-from .check_statistics import BLOCK, Prints, Sample, blocks, twins
+from .check_statistics import BLOCK, Prints, Sample, blocks, twins, without_zeros
 from .held import NUMBERS, Held
 from .pieces import Assignment, Box, Piece
 
@@ -39,7 +39,7 @@ class Measured:
     equal_rows, equal_columns
         (how many are copies, one of them, and what it is a copy of).
     zero_rows
-        How many are 0 throughout, and the first.
+        How many are 0 throughout, the first, and how many elements they have.
     wrong
         Elements off the one value that the law has for them, and the largest difference.
     differing
@@ -53,10 +53,16 @@ class Measured:
     signs: bytes = b""
     equal_rows: tuple[int, int, int] = (0, -1, -1)
     equal_columns: tuple[int, int, int] = (0, -1, -1)
-    zero_rows: tuple[int, int] = (0, -1)
+    zero_rows: tuple[int, int, int] = (0, -1, 0)
     wrong: int = 0
     largest: float = 0.0
     differing: int | None = None
+
+    @property
+    def rest(self) -> Sample:
+        """The sample without rows that are 0 throughout, which are told as such; nothing of a piece that is 0."""
+        is_zero = self.sample.low == self.sample.high == 0
+        return without_zeros(self.sample, self.sample.finite if is_zero else self.zero_rows[2])
 
 
 @dataclass
@@ -147,7 +153,7 @@ def _drawn(assignment: Assignment, piece: Piece, kind: str, seed: int) -> Callab
     """Return what draws a region as the plan does, None where it cannot in this type."""
     if kind not in DTYPES:
         return None
-    alone = replace(assignment, pieces=(piece,))
+    alone = replace(assignment, dtype=kind, pieces=(piece,))
     try:
         alone.check(seed)
     except (TypeError, ValueError):  # numbers that the type cannot hold: it holds others
@@ -220,12 +226,13 @@ def _sum_up(measured: Measured, prints: Prints, dtype: np.dtype[Any]) -> None:
     if size >= _LEAST_SIGNS and prints.signs.min() < 0 < prints.signs.max():
         measured.signs = prints.signs.tobytes()
     if several and shape[0] and size // shape[0] >= least:
-        measured.equal_rows = twins(prints.rows, prints.set_rows)
+        measured.equal_rows = twins(prints.rows, prints.in_rows)
     if several and shape[-1] and size // shape[-1] >= least:
-        measured.equal_columns = twins(prints.columns, prints.set_columns)
+        measured.equal_columns = twins(prints.columns, prints.in_columns)
     if several and not measured.expected.zeros:
-        zero = np.flatnonzero((prints.rows == 0) & ~prints.set_rows)
-        measured.zero_rows = (int(zero.size), int(zero[0]) if zero.size else -1)
+        zero = np.flatnonzero((prints.rows == 0) & (prints.in_rows > 0))
+        if zero.size:
+            measured.zero_rows = int(zero.size), int(zero[0]), int(prints.in_rows[zero].sum())
 
 
 assert {dtype.itemsize for dtype in NUMBERS.values()} <= {*_TELLING}

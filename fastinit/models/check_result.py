@@ -224,7 +224,7 @@ class CheckResult:
         >>> import fastinit as fi, numpy as np
         >>> found = fi.check({"b": np.zeros(3)}, fi.Plan([("b", "normal")]))
         >>> [finding.words for finding in found.of("zeros")]
-        ['all 3 elements are 0, where normal(mean=0, std=1) was declared: never initialised, or zeroed']
+        ['all 3 elements are 0, where Normal(mean=0, std=1) was declared: never initialised, or zeroed']
         """
         wanted = check_string("kind", kind)
         return [finding for finding in self.findings if finding.kind == wanted]

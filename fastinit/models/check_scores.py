@@ -17,6 +17,7 @@ _LEAST_SHAPE = 1000
 _FEW, _SKEWED = 50, 1e-3
 # Beyond this no absence of elements tells anything: generators of 24 bits end at 5.4 or 5.8 standard deviations.
 _REACH = 5.0
+_LEAST_STD, _MOST_STD = 1e-75, 1e75
 # Resolution of the words that laws are drawn by elsewhere, as a share of the standard deviation.
 _RESOLUTION = 2.0**-22
 
@@ -41,7 +42,7 @@ class Precision(NamedTuple):
     def noise(self, law: Expected) -> float:
         """Return the variance of the rounding in units of the law's."""
         square = law.std**2
-        return (self.eps**2 / 2 * (square + law.mean**2) + self.step**2) / (12 * square) if square else math.inf
+        return (self.eps**2 / 2 * (square + law.mean * law.mean) + self.step**2) / (12 * square) if square else math.inf
 
 
 def scores(sample: Sample, law: Expected, precision: Precision, *, all_tests: bool = True) -> dict[str, Score]:
@@ -59,10 +60,11 @@ def scores(sample: Sample, law: Expected, precision: Precision, *, all_tests: bo
         Whether to look at range and shape, too, not at mean and standard deviation only.
     """
     n = sample.finite
-    if not n or not law.std > 0 or not math.isfinite(law.std) or not math.isfinite(law.spread):
+    # Powers of numbers that are no floats tell nothing.
+    if not n or not _LEAST_STD < law.std < _MOST_STD or not math.isfinite(law.spread):
         return {}
     found = {"mean": _of_mean(sample, law, precision)}
-    if n > 1:
+    if n > 1 and precision.noise(law) < 1:  # else rounding is all there is to see
         found["std"] = _of_std(sample, law, precision)
     if all_tests and law.above is not None:
         found["low"], found["high"] = _of_range(sample, law, precision)

@@ -7,8 +7,8 @@ memory is that of a block.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -135,6 +135,40 @@ class Sample:
         self.mean = self.mean + r * k if n else b.mean
 
 
+def merged(samples: Iterable[Sample]) -> Sample:
+    """Return several samples as one."""
+    whole = Sample()
+    for sample in samples:
+        whole.merge(sample)
+    return whole
+
+
+def without_zeros(sample: Sample, count: int) -> Sample:
+    """Return a sample without some of its elements, which are 0: what `merge` would add them to."""
+    n = sample.finite - count
+    if not count:
+        return sample
+    if n <= 0:
+        return Sample()
+    mean = sample.mean
+    square = mean * mean
+    # Sums of powers about 0, to which these elements add nothing.
+    second = sample.m2 + sample.finite * square
+    third = sample.m3 + 3 * mean * sample.m2 + sample.finite * mean * square
+    fourth = sample.m4 + 4 * mean * sample.m3 + 6 * square * sample.m2 + sample.finite * square * square
+    mean *= sample.finite / n
+    square = mean * mean
+    return replace(
+        sample,
+        count=sample.count - count,
+        zeros=sample.zeros - count,
+        mean=mean,
+        m2=max(0.0, second - n * square),
+        m3=third - 3 * mean * second + 2 * n * mean * square,
+        m4=max(0.0, fourth - 4 * mean * third + 6 * square * second - 3 * n * square * square),
+    )
+
+
 @dataclass
 class Prints:
     """Numbers that are equal for equal rows, and for equal columns, of a tensor seen as a matrix.
@@ -146,8 +180,9 @@ class Prints:
     shape: Shape
     rows: NDArray[np.uint64] = field(init=False)
     columns: NDArray[np.uint64] = field(init=False)
-    set_rows: NDArray[np.bool_] = field(init=False)
-    set_columns: NDArray[np.bool_] = field(init=False)
+    in_rows: NDArray[np.int64] = field(init=False)
+    """How many elements of each row are the law's."""
+    in_columns: NDArray[np.int64] = field(init=False)
     signs: NDArray[np.int8] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -155,7 +190,7 @@ class Prints:
         rows, columns = (self.shape[0], self.shape[-1]) if several else (1, 0)
         rows, columns = (n if n <= _MOST_PRINTS else 0 for n in (rows, columns))
         self.rows, self.columns = np.zeros(rows, np.uint64), np.zeros(columns, np.uint64)
-        self.set_rows, self.set_columns = np.zeros(rows, bool), np.zeros(columns, bool)
+        self.in_rows, self.in_columns = np.zeros(rows, np.int64), np.zeros(columns, np.int64)
         self.signs = np.zeros(min(SIGNS, math.prod(self.shape)), np.int8)
 
     @property
@@ -185,14 +220,12 @@ class Prints:
         if self.rows.size:
             matrix = bits.reshape(first[0][1] if first else 1, -1)
             self.rows[row] += matrix @ _weights(region[len(first) :], self.shape[len(first) :])
-            if counted is not None:
-                self.set_rows[row] |= ~counted.reshape(matrix.shape).all(1)
+            self.in_rows[row] += matrix.shape[1] if counted is None else counted.reshape(matrix.shape).sum(1)
         if self.columns.size:
             column = slice(region[-1][0], sum(region[-1]))
             matrix = bits.reshape(-1, region[-1][1])
             self.columns[column] += _weights(region[:-1], self.shape[:-1]) @ matrix
-            if counted is not None:
-                self.set_columns[column] |= ~counted.reshape(matrix.shape).all(0)
+            self.in_columns[column] += matrix.shape[0] if counted is None else counted.reshape(matrix.shape).sum(0)
         self._sign(block, region, middle)
 
     def _sign(self, block: NDArray[Any], region: Region, middle: float) -> None:
@@ -239,10 +272,10 @@ def _weights(region: Region, shape: Shape) -> NDArray[np.uint64]:
     return (x ^ (x >> np.uint64(31))) | np.uint64(1)
 
 
-def twins(prints: NDArray[np.uint64], set_ones: NDArray[np.bool_]) -> tuple[int, int, int]:
-    """Return (how many have an equal before them, the first pair's indices); those that are 0 are no twins."""
+def twins(prints: NDArray[np.uint64], sizes: NDArray[np.int64]) -> tuple[int, int, int]:
+    """Return (how many have an equal before them, the first pair's indices); those of zeros, or nothing, have none."""
     order = np.argsort(prints, kind="stable")
-    order = order[(prints[order] != 0) & ~set_ones[order]]
+    order = order[(prints[order] != 0) & (sizes[order] > 0)]
     ranked = prints[order]
     equal = np.flatnonzero(ranked[1:] == ranked[:-1])
     if not equal.size:

@@ -14,7 +14,7 @@ from .check_hints import Hints
 from .check_measured import Advance, Whole, measure, spacing
 from .check_result import CheckResult, CheckRow, Finding
 from .check_scores import Precision, holm, judge
-from .check_statistics import BLOCK, Sample, blocks
+from .check_statistics import BLOCK, blocks, merged
 from .held import NUMBERS, Held
 from .pieces import Assignment
 from .pieces import whole as everything
@@ -154,13 +154,10 @@ class Checker:
             by_law.setdefault(measured.piece.law, []).append(measured)
         precision = Precision(*spacing(NUMBERS[found.assignment.dtype]))
         for pieces in by_law.values():
-            sample = Sample()
-            for measured in pieces:
-                sample.merge(measured.sample)
-            law = pieces[0].expected
-            verdict = None if law.is_fixed else judge(sample, [m.sample for m in pieces], law, precision)
+            sample, rest, law = merged(m.sample for m in pieces), merged(m.rest for m in pieces), pieces[0].expected
+            verdict = None if law.is_fixed else judge(rest, [m.rest for m in pieces], law, precision)
             hints = Hints(pieces[0].piece, found.assignment.shape, self._plan.variables, precision)
-            yield Group(found, pieces, sample, verdict, hints, self._level)
+            yield Group(found, pieces, sample, rest, verdict, hints, self._level)
 
     def _unmeasured(self, name: str, found: Assignment) -> CheckRow:
         law = "skip" if found.tie is None else f"tied to {found.tie}"

@@ -229,7 +229,8 @@ class Uniform(Sampled):
     @property
     def variance(self) -> float:
         """Variance of an element."""
-        return (self.high / 2 - self.low / 2) ** 2 / 3
+        half = self.high / 2 - self.low / 2
+        return half * half / 3
 
     @lru_cache(maxsize=256)  # noqa: B019 - frozen and tiny
     def recipe(self, dtype: str) -> Recipe:
@@ -292,7 +293,7 @@ class Normal(Sampled):
     @property
     def variance(self) -> float:
         """Variance of an element."""
-        return self.std**2
+        return self.std * self.std  # infinity where a power would raise
 
     @lru_cache(maxsize=256)  # noqa: B019 - frozen and tiny
     def recipe(self, dtype: str) -> Recipe:

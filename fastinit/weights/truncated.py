@@ -71,7 +71,8 @@ class TruncatedNormal(Sampled):
     @property
     def variance(self) -> float:
         """Variance of an element."""
-        return (self.std * truncated_std(self.lower, self.upper)) ** 2
+        std = self.std * truncated_std(self.lower, self.upper)
+        return std * std
 
     @lru_cache(maxsize=256)  # noqa: B019 - frozen and tiny
     def recipe(self, dtype: str) -> Recipe:
