@@ -533,6 +533,36 @@ def test_progress(tmp_path):
     fi.check({"w": w()}, NORMAL, progress=True)
 
 
+ODD_RULES = [
+    *({"scheme": "normal", "std": std, "mean": mean}
+      for std in (0, 5e-324, 1e-300, 1, 1e300) for mean in (0, 1, -1e300)),
+    *({"scheme": "uniform", "low": a, "high": b} for a, b in ((-1e300, 1e308), (1, 1 + 1e-15), (0, 5e-324), (3, 3))),
+    *({"scheme": "truncated_normal", "std": std, "lower": a, "upper": b}
+      for std in (1e-300, 1) for a, b in ((-2, 2), (30, math.inf), (-1e-8, 1e-8), (-math.inf, -40))),
+    "sparse", "positive_unitball", {"scheme": "constant", "value": 1e300}, {"scheme": "he_normal", "stack": ["a"]},
+]  # fmt: skip
+ODD_TYPES = ("float64", "float32", "float16", ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, "complex64", "int8", "bool")
+
+
+@pytest.mark.parametrize("dtype", ODD_TYPES, ids=str)
+def test_odd_numbers_are_answered(dtype):
+    rng = np.random.default_rng(0)
+    for shape in ((20, 30), (1, 1), (500, 4), (0, 3), (2, 3, 4)):
+        normal = rng.normal(size=shape)
+        arrays = [normal, normal * 1e300, normal * 1e-310, np.full(shape, math.nan), np.full(shape, -math.inf),
+                  np.where(rng.random(shape) < 0.3, math.nan, 1e308)]  # fmt: skip
+        for rule in ODD_RULES:
+            with np.errstate(all="ignore"):
+                tensor = arrays[int(rng.integers(len(arrays)))].astype(dtype)
+            try:
+                found = fi.check({"w": tensor}, fi.Plan([("w", rule)]), seed=0)
+            except ValueError as error:
+                assert str(error).startswith("argument ")  # noqa: PT017 - a law that no shape or type has
+                continue
+            assert len(str(found).splitlines()) >= 1
+            assert json.dumps(found.to_dict(), allow_nan=False)
+
+
 REFUSED = {
     "tensors": ({"w": object()}, {"w": "text"}, {3: w()}, 5, None),
     "plan": ("llama", 3),

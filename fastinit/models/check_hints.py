@@ -142,7 +142,7 @@ class Hints:
     def families(self, sample: Sample) -> list[str]:
         """Return the families that a sample may be of, in words, the nearest kurtosis first; none of few elements."""
         n, reach = sample.finite, self.reach(sample)
-        if n < _LEAST:
+        if n < _LEAST or not reach > 0.9:  # as of numbers whose squares are none
             return []
         margin = 1 + self.precision.eps + 4 / math.sqrt(n)
         near = []
