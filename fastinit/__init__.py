@@ -6,7 +6,9 @@ Nothing here loads Numba, a plotting library or a framework; what needs one load
 from . import checkpoint as checkpoint
 from . import theory as theory
 from .activations import gain as gain
+from .models import CheckResult as CheckResult
 from .models import Plan as Plan
+from .models import check as check
 from .probing.advice import Recommendation as Recommendation
 from .probing.advice import recommend as recommend
 from .probing.probe import probe as probe

@@ -151,6 +151,8 @@ def small(function, **further):
     return lambda **arguments: function(**{**SMALL, **further, **arguments})
 
 
+DECLARED = fi.Plan([("w", "he_normal"), ("b", "zeros"), ("s", "skip")])
+TENSORS = DECLARED.init({"w": (8, 4), "b": 4}, seed=0)
 CALLS = {
     "Plan": Call(fi.Plan, {
         "rules": [[("a", "zeros"), ("b*", {"scheme": "normal"})], fi.Plan([("**", "skip")])],
@@ -191,6 +193,10 @@ CALLS = {
         "second_moment": [1.0, 2], "depth": [2], "mean": [0.0, 0.5], "correlation": [None, 0.5],
         "residual": [False, [True, False]], "branch_scale": [1.0], "normalize": [None, "rms"]},
         ("activation", "sigma_w", "depth")),
+    "check": Call(fi.check, {
+        "tensors": [TENSORS, {}, "checked.safetensors"], "plan": [DECLARED, None], "seed": [None, 0],
+        "shapes": [None, {"w": (8, 4)}], "dtype": [None, "float32", "bfloat16"], "level": [0.01, 0.5],
+        "progress": [False]}, ("tensors", "plan"), also=(OSError,)),
 }  # fmt: skip
 
 RESULT = fi.probe(depth=3, width=4, batch=4)
@@ -198,6 +204,7 @@ SWEPT = fi.sweep(depth=[1, 2], width=[3, 4], batch=2, seed=range(2))
 ADVICE = fi.recommend(depth=2, width=4, batch=4, candidates=["he_normal", "xavier_normal"])
 PLAN = fi.Plan([("**", {"scheme": "normal", "std": "1 / n"})], variables={"n": 2})
 SHAPES = {"shapes": [{"w": (4, 6)}, {"w": {"shape": 7, "role": "Linear.weight"}, "": ()}, {}, {"w": np.ones((2, 3))}]}
+CHECKED = fi.check({**TENSORS, "x": TENSORS["w"]}, DECLARED)
 METHODS = {
     "Plan.resolve": Call(PLAN.resolve, SHAPES | {"dtype": TENSOR["dtype"]}, ("shapes",)),
     "Plan.init": Call(
@@ -257,6 +264,12 @@ METHODS = {
         ("path",),
         also=(OSError,),
     ),
+    "CheckResult.ok": Call(lambda: CHECKED.ok, {}),
+    "CheckResult.summary": Call(lambda: CHECKED.summary, {}),
+    "CheckResult.table": Call(CHECKED.table, {"rows": [None, 2]}),
+    "CheckResult.of": Call(CHECKED.of, {"kind": ["std", "extra"]}, ("kind",)),
+    "CheckResult.to_pandas": Call(CHECKED.to_pandas, {}),
+    "CheckResult.to_dict": Call(CHECKED.to_dict, {}),
     "Recommendation.best": Call(lambda: ADVICE.best, {}),
     "Recommendation.scheme": Call(lambda: ADVICE.scheme, {}),
     "Recommendation.table": Call(ADVICE.table, {}),
@@ -303,6 +316,7 @@ NOT_CALLED = {
     "ProbeResult": "made by probe, from_dict and load",
     "SweepResult": "made by sweep",
     "SweepError": "made by sweep",
+    "CheckResult": "made by check",
     "warmup": "compiles everything, which takes minutes: tests/test_warmup.py",
     "Recommendation": "made by recommend",
     **dict.fromkeys(
@@ -340,6 +354,7 @@ def folder(tmp_path_factory):
         fi.checkpoint.write("checkpoint", STORED_SHAPES, STORED_PLAN, seed=3)
         Path("shapes.json").write_text(json.dumps(STORED_SHAPES))
         PLAN.save("plan.toml")
+        fi.checkpoint.write("checked.safetensors", {"w": (8, 4), "b": 4}, DECLARED, seed=0)
         yield
 
 

@@ -17,7 +17,7 @@ jax = library("jax")
 
 from fastinit.jax import init_tree, placing, tree_names  # noqa: E402 - what it needs is looked for first
 
-SDS = jax.ShapeDtypeStruct
+SDS, AUTO = jax.ShapeDtypeStruct, jax.sharding.AxisType.Auto
 PLAN = fi.Plan(
     [
         ("**/kernel", {"scheme": "normal", "std": "1 / sqrt(fan_in)"}),
@@ -95,7 +95,7 @@ def test_nothing_is_copied_compiled_or_held_twice(monkeypatch):
 
 
 def sharding():
-    mesh = jax.make_mesh((1,), ("x",))
+    mesh = jax.make_mesh((1,), ("x",), axis_types=(AUTO,))
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
 
 
@@ -165,7 +165,7 @@ def test_flax_boxes_add_nothing_to_a_name():
     shapes = jax.eval_shape(Model().init, jax.random.key(0), np.ones((2, 8), np.float32))
     assert tree_names(shapes) == ["params/Dense_0/bias", "params/Dense_0/kernel"]
     specs = nn.get_partition_spec(shapes)
-    with jax.set_mesh(jax.make_mesh((1,), ("x",))):
+    with jax.set_mesh(jax.make_mesh((1,), ("x",), axis_types=(AUTO,))):
         tree = init_tree(shapes, specs, PLAN, seed=3)
     kernel = tree["params"]["Dense_0"]["kernel"]
     assert kernel.names == (None, "x")
@@ -185,7 +185,7 @@ def test_flax_boxes_add_nothing_to_a_name():
 PROGRAM = """
 import sys
 import jax, numpy as np
-from jax.sharding import NamedSharding, PartitionSpec as P
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import fastinit as fi
 from fastinit.jax import init_tree, placing
 
@@ -193,7 +193,7 @@ devices, processes, process, address = map(int, sys.argv[1:])
 if processes > 1:
     jax.distributed.initialize(f"localhost:{address}", processes, process)
 assert len(jax.devices()) == devices and jax.process_count() == processes
-mesh = jax.make_mesh((devices // 2, 2), ("data", "model"))
+mesh = jax.make_mesh((devices // 2, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 SPECS = {"a": P("model", "data"), "b": P("data"), "c": P(("model", "data"), None), "d": P(), "e": P(None, "model"),
          "f": P("data"), "g": P("model")}
 shapes = {name: jax.ShapeDtypeStruct((16, 24), "bfloat16" if name < "d" else "float32") for name in SPECS}

@@ -87,10 +87,10 @@ def _rows(assignment: Assignment) -> list[dict[str, Any]]:
 
 def _of_piece(piece: Piece) -> dict[str, Any]:
     fan_in, fan_out = piece.fans
-    return {"fan_in": fan_in, "fan_out": fan_out, "law": _law(piece.law), "std": piece.std, "stream": piece.name}
+    return {"fan_in": fan_in, "fan_out": fan_out, "law": law_words(piece.law), "std": piece.std, "stream": piece.name}
 
 
-def _law(law: Law) -> str:
+def law_words(law: Law) -> str:
     """Return a law with its numbers, to four digits."""
     numbers = {f.name: getattr(law, f.name) for f in fields(cast(Any, law)) if f.repr}
     words = (f"{k}={number(v, 4) if isinstance(v, float) else v}" for k, v in numbers.items())

@@ -38,6 +38,8 @@ class Piece:
         Where it lies in the parameter.
     shape
         Its own: that of the box, without the axes of a stack.
+    wiring
+        `layout`, `groups` … as the rule says, for whoever asks for other fans.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Piece:
     fans: tuple[float, float]
     box: Box
     shape: Shape
+    wiring: tuple[tuple[str, Any], ...] = ()
 
     @property
     def std(self) -> float:

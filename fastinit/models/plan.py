@@ -354,3 +354,8 @@ class Plan:
             Naming the file, and what in it cannot be read.
         """
         return cls.from_dict(written.load(path))
+
+
+def resolver_of(plan: Plan, shapes: Mapping[str, Any]) -> Resolver:
+    """Return what answers for a plan's parameters one by one, those without a rule among them."""
+    return Resolver(plan._rules, plan._variables, plan._first, read_shapes(shapes))

@@ -75,27 +75,13 @@ class Resolver:
     ) -> None:
         self._rules, self._variables, self._first, self._shapes = rules, variables, first_match, shapes
         self._resolving: list[str] = []
+        self._matches = {name: self._match(parameter) for name, parameter in shapes.items()}
 
     def assignments(self, dtype: str) -> dict[str, Assignment]:
         """Return what each parameter is assigned; first of all raise for those that have no rule or several."""
-        matches = self._matches()
-        found = {name: self._assignment(parameter, *matches[name], dtype) for name, parameter in self._shapes.items()}
-        _check_ties(found)
-        _check_streams(found)
-        return found
-
-    def _matches(self) -> dict[str, tuple[int, dict[str, Any]]]:
-        none, several, found = [], [], {}
-        for name, parameter in self._shapes.items():
-            candidates = self._candidates(parameter)
-            chosen = list(itertools.islice(candidates, 1 if self._first else 2))
-            if not chosen:
-                none.append(f"{printable(name)} {parameter.shape}")
-            elif len(chosen) > 1:
-                patterns = ", ".join(self._rules[rule].label for rule, _ in chosen)
-                several.append(f"{printable(name)} (rules {patterns})")
-            else:
-                found[name] = chosen[0]
+        matched = self.matched()
+        none = [f"{printable(name)} {self._shapes[name].shape}" for name, rules in matched.items() if not rules]
+        several = [f"{printable(name)} (rules {', '.join(rules)})" for name, rules in matched.items() if len(rules) > 1]
         if none or several:
             words = [f"none for {_listed(none)}"] * bool(none) + [f"several for {_listed(several)}"] * bool(several)
             hint = ""
@@ -104,7 +90,26 @@ class Resolver:
             raise ValueError(
                 f"argument 'shapes' must have exactly one rule for each parameter, got {'; '.join(words)}{hint}"
             )
+        found = self.assigned(dtype)
+        _check_ties(found)
         return found
+
+    def matched(self) -> dict[str, list[str]]:
+        """Return the patterns that match each parameter, at most two: one is as it should be."""
+        return {name: [self._rules[rule].label for rule, _ in chosen] for name, chosen in self._matches.items()}
+
+    def assigned(self, dtype: str) -> dict[str, Assignment]:
+        """Return what the parameters with one rule are assigned."""
+        found = {
+            name: self._assignment(self._shapes[name], *chosen[0], dtype)
+            for name, chosen in self._matches.items()
+            if len(chosen) == 1
+        }
+        _check_streams(found)
+        return found
+
+    def _match(self, parameter: Parameter) -> list[tuple[int, dict[str, Any]]]:
+        return list(itertools.islice(self._candidates(parameter), 1 if self._first else 2))
 
     def _candidates(self, parameter: Parameter) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, rule in enumerate(self._rules):
@@ -206,7 +211,7 @@ class Resolver:
             wiring = {**{k: v for k, v in wiring.items() if k == "layout"}, **fans}
         key = _frozen(params)
         law, layout, fans_read, words = _drawn(draw.scheme or "", key, shape, _frozen(wiring), repr(key))
-        return Piece(name, words, law, layout, fans_read, box, shape)
+        return Piece(name, words, law, layout, fans_read, box, shape, _frozen(wiring))
 
     def _fan(self, draw: Draw, shape: Shape, values: dict[str, Any], fan: str) -> float:
         if draw.fans_of is not None:
@@ -273,6 +278,14 @@ def _fans(shape: Shape, wiring: tuple[tuple[str, Any], ...], needs: tuple[str, .
         given.get("layout", "io"), shape, given.get("groups", 1), given.get("stride", 1), given.get("transposed", False)
     ).fans(shape, [fan for fan in needs if {"fan_in": fan_in, "fan_out": fan_out}[fan] is None], fan_in, fan_out)
     return found.fan_in, found.fan_out
+
+
+def both_fans(piece: Piece) -> tuple[float, float] | None:
+    """Return the fans of a piece as its rule counts them, whatever its law looked at; None where it has none."""
+    try:
+        return _fans(piece.shape, piece.wiring, ("fan_in", "fan_out"))
+    except (TypeError, ValueError):
+        return None
 
 
 @lru_cache(maxsize=4096)

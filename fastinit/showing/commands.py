@@ -12,6 +12,7 @@ from rich.console import Console
 
 from .. import __version__
 from ..words import printable, shown
+from .check_command import check
 from .machine import cpu_name
 from .model_commands import checkpoint, explain, verify
 from .options import Params, Seed, read_parameters, read_sizes, read_value
@@ -268,5 +269,5 @@ def _threading_layer() -> str:
         return "none: one thread"
 
 
-for command in (checkpoint, explain, verify):
+for command in (checkpoint, explain, verify, check):
     app.command()(command)

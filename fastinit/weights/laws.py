@@ -88,7 +88,8 @@ class Uniform(Sampled):
     @property
     def variance(self) -> float:
         """Variance of an element."""
-        return (self.high / 2 - self.low / 2) ** 2 / 3
+        half = self.high / 2 - self.low / 2
+        return half * half / 3
 
     def in_plane(self) -> InPlane | None:
         """Return the disk with the variance asked for; of bounds alone there is none."""
@@ -155,7 +156,7 @@ class Normal(Sampled):
     @property
     def variance(self) -> float:
         """Variance of an element."""
-        return self.std**2
+        return self.std * self.std  # infinity where a power would raise
 
     def in_plane(self) -> InPlane:
         """Return the law of either part: it has half of the variance."""

@@ -68,7 +68,7 @@ class Sparse:
     @property
     def variance(self) -> float:
         """Variance of an element, over kept and dropped connections."""
-        return self.std**2 * self.nonzeros / max(1, self.fan_in)
+        return self.std * self.std * self.nonzeros / max(1, self.fan_in)
 
     @property
     def _kept(self) -> Normal:

@@ -81,7 +81,8 @@ class TruncatedNormal(Sampled):
     @property
     def variance(self) -> float:
         """Variance of an element."""
-        return (self.std * truncated_std(self.lower, self.upper)) ** 2
+        std = self.std * truncated_std(self.lower, self.upper)
+        return std * std
 
     def in_plane(self) -> InPlane | None:
         """Return the complex normal within the radius of symmetric bounds."""
