@@ -299,6 +299,14 @@ def test_segments_and_set_elements():
     assert words(found, "std").startswith("[q] std ")
 
 
+def test_set_elements_of_constants():
+    plan = fi.Plan([("w", {"scheme": "ones", "set": {"[0]": 0.0}})])
+    tensors = plan.init({"w": (5, 4)}, seed=0)
+    assert fi.check(tensors, plan).ok
+    assert kinds(fi.check({"w": np.ones((5, 4))}, plan)) == ["set"]
+    assert kinds(fi.check({"w": np.zeros((5, 4))}, plan)) == ["value"]
+
+
 # What is there, and what should be.
 
 

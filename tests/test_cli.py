@@ -34,7 +34,7 @@ def fastinit(*words, **options):
     )
 
 
-COMMANDS = ["demo", "schemes", "init", "probe", "info", "checkpoint", "explain", "verify"]
+COMMANDS = ["demo", "schemes", "init", "probe", "info", "checkpoint", "explain", "verify", "check"]
 
 
 def test_help_names_every_command():

@@ -116,6 +116,10 @@ COMMANDS = {
     "verify": {
         "": FOLDER, "--plan": PLANS, "--shapes": SOURCE, "--dtype": DTYPE, "--param": VARIABLE, "-p": VARIABLE, **SEED,
     },
+    "check": {
+        "": FOLDER, "--plan": PLANS, "--shapes": SOURCE, "--dtype": DTYPE, "--param": VARIABLE, "-p": VARIABLE,
+        "--level": NUMBER, "--rows": SIZE, "--json": None, **SEED,
+    },
     "schemes": {}, "info": {}, "warmup": {"--processes": ["0", "-3", "x", "\x1b", "1e3"]},
 }  # fmt: skip
 # What the command does without: so that most words are of small, whole commands.
@@ -126,14 +130,15 @@ USUAL = {
     "checkpoint": ["shapes.json", "-o", "model", "--plan", "plan.toml"],
     "explain": ["shapes.json", "--plan", "plan.toml"],
     "verify": ["checkpoint"],
+    "check": ["checkpoint"],
     "warmup": ["--processes", "0"],  # compiling everything takes minutes
 }
 
 
 # What stands without an option before it.
-POSITIONAL = {"init": "scheme", "checkpoint": "source", "explain": "source", "verify": "path"}
+POSITIONAL = {"init": "scheme", "checkpoint": "source", "explain": "source", "verify": "path", "check": "path"}
 # Statuses other than 0 of a command that has done what it was asked for.
-ANSWERS = {"verify": {1}}
+ANSWERS = {"verify": {1}, "check": {1}}
 
 
 # Examples of the short and of the long lane.
@@ -146,6 +151,7 @@ LANES = {
     "checkpoint": (20, 400),
     "explain": (15, 300),
     "verify": (15, 300),
+    "check": (15, 300),
     "warmup": (6, 20),
 }
 

@@ -138,18 +138,22 @@ def said_seed(found: Checkpoint) -> int | None:
 @contextmanager
 def _telling(total: int, progress: Progress) -> Iterator[Advance]:
     """Yield what counts bytes."""
-    done = 0
-
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        if callable(progress):
-            progress(done, total)
-
     if progress is True:
         with whole:
-            from ..showing.progress import bar
-        with bar("checking", total, of_bytes=True) as line:
-            yield line.advance
+            from ..showing.progress import BytesBar
+        with BytesBar("checking") as bar:
+            yield _counting(total, bar)
     else:
-        yield tell
+        yield _counting(total, progress) if callable(progress) else lambda count: None
+
+
+def _counting(total: int, tell: Callable[[int, int], object]) -> Advance:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        tell(done, total)
+
+    advance(0)
+    return advance

@@ -226,9 +226,9 @@ def _sum_up(measured: Measured, prints: Prints, dtype: np.dtype[Any]) -> None:
     if size >= _LEAST_SIGNS and prints.signs.min() < 0 < prints.signs.max():
         measured.signs = prints.signs.tobytes()
     if several and shape[0] and size // shape[0] >= least:
-        measured.equal_rows = twins(prints.rows, prints.in_rows)
+        measured.equal_rows = twins(prints.rows)
     if several and shape[-1] and size // shape[-1] >= least:
-        measured.equal_columns = twins(prints.columns, prints.in_columns)
+        measured.equal_columns = twins(prints.columns)
     if several and not measured.expected.zeros:
         zero = np.flatnonzero((prints.rows == 0) & (prints.in_rows > 0))
         if zero.size:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..weights.regions import Region, Shape
+from ..weights.regions import blocks as blocks_of_shape
 
 # Elements at a time: their float64 stays in the CPU's cache.
 BLOCK = 1 << 16
@@ -27,19 +28,8 @@ _MOST_PRINTS = 1 << 24
 
 def blocks(region: Region, most: int) -> Iterator[Region]:
     """Cut a region into parts of at most `most` elements, in the order of its elements."""
-    inner = math.prod(length for _, length in region[1:])
-    if not region or inner * region[0][1] <= most:
-        yield region
-        return
-    first, length = region[0]
-    if inner > most:
-        for i in range(first, first + length):
-            for rest in blocks(region[1:], most):
-                yield (i, 1), *rest
-        return
-    step = max(1, most // max(1, inner))
-    for i in range(first, first + length, step):
-        yield (i, min(step, first + length - i)), *region[1:]
+    for part in blocks_of_shape(tuple(length for _, length in region), most):
+        yield tuple((start + first, length) for (start, _), (first, length) in zip(region, part, strict=True))
 
 
 @dataclass
@@ -182,7 +172,6 @@ class Prints:
     columns: NDArray[np.uint64] = field(init=False)
     in_rows: NDArray[np.int64] = field(init=False)
     """How many elements of each row are the law's."""
-    in_columns: NDArray[np.int64] = field(init=False)
     signs: NDArray[np.int8] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -190,7 +179,7 @@ class Prints:
         rows, columns = (self.shape[0], self.shape[-1]) if several else (1, 0)
         rows, columns = (n if n <= _MOST_PRINTS else 0 for n in (rows, columns))
         self.rows, self.columns = np.zeros(rows, np.uint64), np.zeros(columns, np.uint64)
-        self.in_rows, self.in_columns = np.zeros(rows, np.int64), np.zeros(columns, np.int64)
+        self.in_rows = np.zeros(rows, np.int64)
         self.signs = np.zeros(min(SIGNS, math.prod(self.shape)), np.int8)
 
     @property
@@ -225,7 +214,6 @@ class Prints:
             column = slice(region[-1][0], sum(region[-1]))
             matrix = bits.reshape(-1, region[-1][1])
             self.columns[column] += _weights(region[:-1], self.shape[:-1]) @ matrix
-            self.in_columns[column] += matrix.shape[0] if counted is None else counted.reshape(matrix.shape).sum(0)
         self._sign(block, region, middle)
 
     def _sign(self, block: NDArray[Any], region: Region, middle: float) -> None:
@@ -272,10 +260,10 @@ def _weights(region: Region, shape: Shape) -> NDArray[np.uint64]:
     return (x ^ (x >> np.uint64(31))) | np.uint64(1)
 
 
-def twins(prints: NDArray[np.uint64], sizes: NDArray[np.int64]) -> tuple[int, int, int]:
+def twins(prints: NDArray[np.uint64]) -> tuple[int, int, int]:
     """Return (how many have an equal before them, the first pair's indices); those of zeros, or nothing, have none."""
     order = np.argsort(prints, kind="stable")
-    order = order[(prints[order] != 0) & (sizes[order] > 0)]
+    order = order[prints[order] != 0]
     ranked = prints[order]
     equal = np.flatnonzero(ranked[1:] == ranked[:-1])
     if not equal.size:

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .model_commands import _Bytes as CountingBytes
-from .model_commands import _plan as read_plan
-from .options import Variables
+from .options import Variables, read_plan
+from .progress import BytesBar
 
 
 def check(
@@ -45,7 +44,7 @@ def check(
     if param and plan is None:
         raise ValueError("argument '--param' must come with a --plan, got none")
     rules = None if plan is None else read_plan(plan, param)
-    with CountingBytes("checking") as progress:
+    with BytesBar("checking") as progress:
         found = run(path, rules, shapes=shapes, seed=seed, dtype=dtype, level=level, progress=progress)
     if as_json:
         print(json.dumps(found.to_dict(), indent=1))
