@@ -3,6 +3,7 @@
 import sys
 import types
 import unittest
+import warnings
 
 import keras
 import numpy as np
@@ -55,7 +56,8 @@ def own_tests():
         module.initializers = ours
         suite.addTests(unittest.defaultTestLoader.loadTestsFromTestCase(getattr(module, name)))
     del sys.modules["conftest"]
-    with scope():
+    with scope(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of their variables beside today's NumPy
         result = unittest.TextTestRunner(verbosity=0).run(suite)
     assert result.wasSuccessful(), result
     assert not result.skipped

@@ -106,7 +106,7 @@ REFUSED = {
     "no seed": (lambda: init_tree(abstract(), None, PLAN, seed=None), "the same on every host, got None"),
     "no rule": (
         lambda: init_tree({"w": SDS((2,), "float32")}, None, PLAN, seed=1),
-        r"must have exactly one rule for each parameter: none for w \(2,\)"),
+        r"must have exactly one rule for each parameter, got none for w \(2,\)"),
     "integers": (
         lambda: init_tree({"embed": SDS((2, 2), "int32")}, None, PLAN, seed=1),
         "argument 'dtype' must be one of .* got dtype.'int32'. .leaf embed, rule embed"),
