@@ -16,12 +16,12 @@ HOSTS = 16
 
 def write(folder, layers, host):
     """What one host does: it writes its own files, and knows of the others' by their names alone."""
-    shapes = fi.checkpoint.shapes(SHAPES)
+    shapes = dict(fi.checkpoint.shapes(SHAPES))
     kept = {
         n: s for n, s in shapes.items() if ".layers." not in n or int(n.split(".layers.")[1].split(".")[0]) < layers
     }
     plan = fi.Plan.preset("hf")
-    fi.checkpoint.write(folder, kept, plan, seed=0, dtype="bfloat16", max_shard_size="20MB", hosts=(host, HOSTS))
+    fi.checkpoint.write(folder, shapes, plan, seed=0, dtype="bfloat16", max_shard_size="20MB", hosts=(host, HOSTS))
 
 
 def digest(folder):
