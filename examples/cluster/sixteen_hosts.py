@@ -17,11 +17,23 @@ HOSTS = 16
 def write(folder, layers, host):
     """What one host does: it writes its own files, and knows of the others' by their names alone."""
     shapes = dict(fi.checkpoint.shapes(SHAPES))
-    kept = {
-        n: s for n, s in shapes.items() if ".layers." not in n or int(n.split(".layers.")[1].split(".")[0]) < layers
-    }
+    for name in list(shapes):
+        _, _, rest = name.partition(".layers.")
+        if rest and int(rest.partition(".")[0]) >= layers:
+            del shapes[name]
     plan = fi.Plan.preset("hf")
-    fi.checkpoint.write(folder, shapes, plan, seed=0, dtype="bfloat16", max_shard_size="20MB", hosts=(host, HOSTS))
+    options = {"seed": 0, "dtype": "bfloat16", "max_shard_size": "20MB"}
+    return fi.checkpoint.write(folder, shapes, plan, **options, hosts=(host, HOSTS)).files
+
+
+def at_once(folder, layers, hosts):
+    """Run these hosts side by side."""
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=write, args=(folder, layers, host)) for host in hosts]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
 
 
 def digest(folder):
@@ -31,20 +43,16 @@ def digest(folder):
 
 
 def main(folder, layers=2):
-    """Write with all hosts at once, then again with some whose files are gone."""
-    spawn = multiprocessing.get_context("spawn")
-    for hosts in (range(HOSTS), (3, 7, 8)):
-        processes = [spawn.Process(target=write, args=(folder, layers, host)) for host in hosts]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-        found = digest(folder)
-        print(f"{len(hosts)} hosts, {len(list(Path(folder).glob('*.safetensors')))} files: {found[:16]}")
-        for path in sorted(Path(folder).glob("*.safetensors"))[3::16]:
-            path.unlink()
-    write(folder, layers, 3)
-    print("a subset that runs again gives the same files:", digest(folder) == found)
+    """Write with all hosts, lose the files of three, and let those run again."""
+    at_once(folder, layers, range(HOSTS))
+    whole, lost = digest(folder), 0
+    for host in (3, 7, 8):
+        for path in write(folder, layers, host):  # they are there, and it writes none
+            Path(path).unlink(missing_ok=True)
+            lost += 1
+    print(f"{HOSTS} hosts wrote {whole[:16]}; {lost} files are lost: {digest(folder)[:16]}")
+    at_once(folder, layers, (3, 7, 8))
+    print("a subset that runs again gives the same files:", digest(folder) == whole)
 
 
 if __name__ == "__main__":
