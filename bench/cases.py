@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import models
+import modules
 import numpy as np
 import peers
 import processes
@@ -327,7 +328,29 @@ def checkpoints(small: bool, threads: int) -> list[Case]:
     ]  # fmt: skip
 
 
+def whole_modules(small: bool, threads: int) -> list[Case]:
+    """Modules, trees and arrays of other libraries, initialised by fastinit and by themselves."""
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        found += [
+            Case(f"GPT-2 124 M from its config, {dtype}", "transformers", partial(modules.gpt2, small, dtype),
+                 partial(modules.transformers_gpt2, small, dtype), Target(5), module="transformers", repeats=5),
+            Case(f"Llama 1.1 B, meta to CPU, {dtype}", "torch.nn.init", partial(modules.llama, small, dtype),
+                 partial(modules.torch_llama, small, dtype), Target(5), module="torch", repeats=3),
+        ]  # fmt: skip
+    return [
+        *found,
+        Case("GPT-2's tree, 124 M", "JAX, jit and its compilation", partial(modules.tree, small),
+             partial(modules.jax_tree, small), module="jax", repeats=3),
+        Case("8 dense layers of 2048, built", "Keras", partial(modules.keras_layers, small, True),
+             partial(modules.keras_layers, small, False), module="keras", repeats=5),
+        Case("normal float64, 2^26 in 64 chunks", "dask.array.random", partial(modules.dask_normal, small, True),
+             partial(modules.dask_normal, small, False), module="dask", repeats=5),
+    ]  # fmt: skip
+
+
 GROUPS = {
+    "module": whole_modules,
     "checkpoint": checkpoints,
     "fill": fills,
     "calls": calls,
