@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,3 +199,27 @@ def test_the_coordinate_check_tells_mup_from_the_usual_scaling():
     assert usual.slope("4", 2) > 0.5
     with pytest.raises(ValueError, match="argument 'widths' must hold at least two widths"):
         ft.coord_check(make, widths=[8, 8], **data)
+
+
+def test_a_module_is_held_against_its_plan():
+    net = nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 32))
+    plan = fi.Plan(
+        [
+            ("**", {"role": "Linear.weight", "scheme": "he_normal", "layout": "oi"}),
+            ("**", {"role": "*.bias", "scheme": "zeros"}),
+        ]
+    )
+    ft.init_(net, plan, seed=3)
+    assert ft.check(net, plan, seed=3).ok
+    with torch.no_grad():
+        net[2].weight.mul_(1.5)
+    found = ft.check(net, plan, seed=3)
+    assert not found.ok
+    assert "2.weight" in str(found)
+    assert "0.weight" not in str(found.findings)
+
+
+def test_what_probe_and_check_do_stands_in_the_page():
+    page = (Path(__file__).parent.parent / "docs" / "torch.md").read_text()
+    for name in ("fastinit.torch.probe", "fastinit.torch.coord_check", "fastinit.torch.check"):
+        assert name in page

@@ -4,9 +4,11 @@
 - The functions of `torch.nn.init` under their own names.
 - `patch(module, seed=…)`: whoever calls `torch.nn.init` calls those; `from_config`: a model of Hugging Face.
 - `probe(module, inputs)`: what goes through a real module and comes back; `coord_check`: whether its width shows.
+- `check(module, plan)`: its own tensors against their laws.
 - `tensor(array)` and `array(tensor)`: one memory, two libraries.
 """
 
+from .checking import check as check
 from .coordinates import coord_check as coord_check
 from .deprecated import constant as constant
 from .deprecated import dirac as dirac
