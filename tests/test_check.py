@@ -63,6 +63,34 @@ def test_false_alarms_are_as_seldom_as_the_level_says(dtype):
     assert 0.02 <= np.mean(np.array(p) <= 0.1) <= 0.13
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float8_e4m3fn", "float8_e5m2", "complex64"])
+@pytest.mark.parametrize("shape", [(64, 48), (16,), (8, 8, 16, 24)])
+def test_no_scheme_is_refused_its_own_draws(shape, dtype):
+    """Each is a test at 10^-5, so that none of some thousands alarms by accident."""
+    checked = 0
+    for scheme in fi.schemes():
+        plan = fi.Plan([("w", scheme)])
+        for seed in range(2):
+            try:
+                tensors = plan.init({"w": shape}, seed=seed, dtype=dtype)
+            except (TypeError, ValueError):  # no shape or type of this scheme
+                continue
+            found = fi.check(tensors, plan, level=1e-5)
+            assert found.ok, (scheme, found)
+            checked += 1
+    assert checked >= 18
+
+
+def test_complex_numbers_have_parts_and_a_mean():
+    plan = fi.Plan([("w", {"scheme": "normal", "mean": 3.0, "std": 0.5})])
+    tensors = plan.init({"w": (100, 80)}, seed=0, dtype="complex64")
+    (row,) = fi.check(tensors, plan).rows
+    assert row.std == pytest.approx(0.5 / math.sqrt(2), rel=0.02)
+    assert (row.count, row.expected_std) == (16_000, pytest.approx(0.5 / math.sqrt(2)))
+    assert kinds(fi.check({"w": tensors["w"] - 3}, plan)) != []
+    assert kinds(fi.check({"w": 3 + (tensors["w"] - 3) * 1.1}, plan)) == ["std"]
+
+
 def test_a_correct_model_is_ok():
     found = fi.check(MANY.init(SHAPES, seed=1), MANY)
     assert found.ok

@@ -180,6 +180,9 @@ def test_laws_of_whole_neurons_are_asked_or_tell():
     drawn = fi.init("positive_unitball", (50, 4000), seed=1)
     assert ball.kurtosis == pytest.approx(st.kurtosis(drawn.ravel()) + 3, rel=0.1)
     assert not ball.is_fixed
+    drawn = np.stack([fi.init("positive_unitball", (50, 40), seed=seed) for seed in range(400)]).astype(np.float64)
+    assert drawn.var(axis=(1, 2)).var() / ball.std**4 * 2000 == pytest.approx(ball.spread, rel=0.3)
+    assert ball.spread > 1.3 * (ball.kurtosis - 1)  # a neuron's weights are divided by one number
 
 
 def fi_layout(shape):

@@ -119,6 +119,9 @@ def _take(
     cut = (*(0,) * stacked, ...)
     for part in blocks(tuple((0, n) for _, n in region), BLOCK):
         here = block[_slices(part)]
+        if measured.expected.offset and here.dtype.kind == "c":
+            with np.errstate(all="ignore"):  # a mean that the type cannot hold
+                here = here - here.dtype.type(measured.expected.offset)
         counted = None if owner is None else owner[_slices(part)] < 0
         measured.sample.add(here if counted is None else here[counted])
         if prints is not None:

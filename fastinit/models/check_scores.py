@@ -40,9 +40,19 @@ class Precision(NamedTuple):
         return max(self.eps * abs(x), self.step)
 
     def noise(self, law: Expected) -> float:
-        """Return the variance of the rounding in units of the law's."""
+        """Return how much rounding changes the variance, in units of the law's."""
         square = law.std**2
-        return (self.eps**2 / 2 * (square + law.mean * law.mean) + self.step**2) / (12 * square) if square else math.inf
+        if not square:
+            return math.inf
+        inner = (self.eps**2 / 2 * (square + law.mean * law.mean) + self.step**2) / 12
+        return (inner + self.edge(law) ** 2 / 4) / square
+
+    def edge(self, law: Expected) -> float:
+        """Return the spacing at a law's bounds, within which values are kept; also where nobody knows how it ends."""
+        if law.above is not None and math.isinf(law.high - law.low):
+            return 0.0
+        ends = [abs(end) for end in (law.low, law.high) if math.isfinite(end)]
+        return self.ulp(max(ends, default=abs(law.mean) + 2 * law.std))
 
 
 def scores(sample: Sample, law: Expected, precision: Precision, *, all_tests: bool = True) -> dict[str, Score]:
@@ -82,6 +92,7 @@ def _of_mean(sample: Sample, law: Expected, precision: Precision) -> Score:
     ulp = precision.ulp(law.mean)
     # Rounding is as often up as down where a value has several neighbours to go to.
     shift = 0.0 if law.std > 2 * ulp else ulp / 2
+    shift = max(shift, precision.edge(law) ** 2 / (4 * law.std))
     error = math.hypot(law.std / math.sqrt(sample.finite), law.std * _RESOLUTION)
     off = sample.mean - law.mean
     z = math.copysign(max(0.0, abs(off) - shift), off) / error
@@ -114,8 +125,10 @@ def _of_range(sample: Sample, law: Expected, precision: Precision) -> tuple[Scor
     assert above is not None
     outcomes = []
     for x, sign in ((sample.low, -1.0), (sample.high, 1.0)):
+        # Rounded to the nearest; what would be carried beyond a bound is the last value within.
         margin = 0.51 * precision.ulp(x) + law.std * _RESOLUTION
-        inside, outside = x - sign * margin, x + sign * margin
+        kept = margin if math.isinf(law.high if sign > 0 else law.low) else 2 * margin
+        inside, outside = x - sign * margin, x + sign * kept
         beyond, rest = (above(y) if sign > 0 else 1.0 - above(y) for y in (inside, outside))
         if math.isinf(law.high if sign > 0 else law.low) and sign * (outside - law.mean) > _REACH * law.std:
             rest = 0.0

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, singledispatch
 
 import numpy as np
 
-from .dtypes import compute_type
+from .dtypes import compute_type, is_complex, part_of
 from .laws import Constant, Law, Normal, Sampled, Tensor, Uniform
 from .regions import Region, Shape
-from .structured import Sparse
+from .structured import PositiveUnitBall, Sparse
 from .truncated import TruncatedNormal
 
 # Standardised central moments of the standard normal, the third to the eighth.
@@ -53,6 +53,8 @@ class Expected:
         In words.
     is_fixed
         Whether each element has one value, whatever the seed.
+    offset
+        What the real parts of complex numbers have beside: the other figures are those of a part without it.
     """
 
     mean: float
@@ -65,6 +67,7 @@ class Expected:
     above: Callable[[float], float] | None = None
     family: str = ""
     is_fixed: bool = False
+    offset: float = 0.0
 
     @property
     def kurtosis(self) -> float:
@@ -83,6 +86,9 @@ class Expected:
 
 def expected(law: Law, tensor: Tensor) -> Expected:
     """Return what elements of a law should look like; a law without a row here is drawn for it, as that tensor is."""
+    plane = law.in_plane() if is_complex(tensor.dtype) and isinstance(law, Sampled) else None
+    if plane is not None:
+        return replace(expected(plane.parts, tensor._replace(dtype=part_of(tensor.dtype))), offset=plane.mean)
     found = _row(law)
     if found is not None:
         return found
@@ -157,6 +163,30 @@ def _(law: Sparse) -> Expected:
     rare = max(1, law.fan_in) / law.nonzeros
     moments = tuple(m * rare**k for m, k in zip(_NORMAL, (0.5, 1, 1.5, 2, 2.5, 3), strict=True))
     return Expected(0.0, math.sqrt(law.variance), moments, spread=2 * rare, zeros=1 - 1 / rare, family="sparse")
+
+
+@_row.register
+def _(law: PositiveUnitBall) -> Expected:
+    n = max(1, law.fan_in)
+    if n == 1:
+        return _degenerate(1.0)
+    spread, moments = _of_shares(n)
+    return Expected(law.expectation, math.sqrt(law.variance), moments, 0.0, 1.0, spread, family="shares of a sum")
+
+
+@lru_cache(maxsize=64)
+def _of_shares(n: int) -> tuple[float, tuple[float, ...]]:
+    """Return spread and moments of n shares of a sum, each of U(0, 1), as many neurons have them.
+
+    What divides a neuron's weights is one number, so that their squares stray together.
+    """
+    u = np.random.default_rng(n).random((max(64, min(1 << 14, (1 << 21) // n)), n))
+    u /= u.sum(1, keepdims=True)
+    u -= 1 / n
+    squares = (u * u).mean(1)
+    variance = float(squares.mean())
+    third, fourth = (float((u**k).mean()) / variance ** (k / 2) for k in (3, 4))
+    return n * float(squares.var()) / variance**2, (third, fourth, *_UNKNOWN[2:])
 
 
 @lru_cache(maxsize=256)
