@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sys
 
 import numpy as np
 import pytest
