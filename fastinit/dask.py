@@ -24,7 +24,7 @@ from .words import needs, shown
 
 with needs("Dask", extra="dask"):
     import dask.array
-    from dask.base import normalize_token, tokenize
+    from dask.base import tokenize
 
 
 @dataclass(frozen=True)
@@ -226,6 +226,3 @@ def truncated_normal(
         name=name,
         dtype=dtype,
     )
-
-
-normalize_token.register(_Chunks, lambda made: (made.scheme.name, dict(made.scheme.params), made.shape, made.words))

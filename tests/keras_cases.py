@@ -1,5 +1,6 @@
 """What holds on each of Keras's backends, in one process: `python keras_cases.py FOLDER`, KERAS_BACKEND says which."""
 
+import importlib.util
 import sys
 import types
 import unittest
@@ -30,6 +31,8 @@ DRAWN = [
      "variance_scaling", {"distribution": "uniform", "mode": "fan_avg"}),
 ]  # fmt: skip
 TRUNCATED = {"truncated": True}
+# From then on Keras tells an initializer where its variable is to be; before, it cuts what it gets.
+PASSES_LAYOUTS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 15)
 
 
 def as_bytes(tensor):
@@ -41,8 +44,14 @@ def as_bytes(tensor):
     return np.asarray(tensor).tobytes()
 
 
+def has_own_tests():
+    return importlib.util.find_spec("keras.src.initializers.random_initializers_test") is not None
+
+
 def own_tests():
-    """Run Keras's own tests of its initializers, which are in its wheel, and return how many there are."""
+    """Run Keras's own tests of its initializers, where its wheel has them, and return how many there are."""
+    if not has_own_tests():
+        return 0
     conftest = types.ModuleType("conftest")  # of its repository: they want one decorator of it
     conftest.skip_if_backend = lambda *_: lambda test: test
     sys.modules["conftest"] = conftest
@@ -134,7 +143,7 @@ def layouts():
     expected = fi.init("he_normal", (16, 8), seed=3, **TRUNCATED)
     with keras.distribution.ModelParallel(layout_map=places).scope():
         variable = keras.Variable(ours.HeNormal(seed=3), (16, 8), "float32", name="kernel")
-    assert {*sizes} == {(16, 4)}
+    assert {*sizes} == {(16, 4) if PASSES_LAYOUTS else (16, 8)}
     assert tuple(variable.value.sharding.spec) == (None, "model")
     assert as_bytes(variable.value) == expected.tobytes()
     sizes.clear()
