@@ -108,6 +108,14 @@ def test_a_key_is_a_seed_and_the_law_is_that_of_jax(name):
     assert abs(squares[0] / squares[1] - 1) < 10 * np.sqrt(2 / np.prod(shape))
 
 
+def test_axes_of_inputs_outputs_and_neither():
+    for axes, layout in [((1, 2, 0), "bio"), ((0, 2, 1), "ibo"), (((0, 1), 2, ()), "iio"), ((0, (1, 2), ()), "ioo")]:
+        for name in ("he_normal", "glorot_uniform"):
+            drawn = getattr(initializers, name)(*axes)(KEY, SHAPE)
+            scheme = fi.get_scheme(name, truncated=True) if name == "he_normal" else name
+            np.testing.assert_array_equal(np.asarray(drawn), fi.init(scheme, SHAPE, layout=layout, seed=42))
+
+
 def test_geometric_mean_of_fans():
     expected = fi.normal((3, 4, 5), std=(12 * 15) ** -0.25, seed=42)
     drawn = initializers.variance_scaling(1.0, "fan_geo_avg", "normal")(KEY, (3, 4, 5))

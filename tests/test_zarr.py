@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -63,6 +64,18 @@ def test_the_arrays_are_the_plans(cut, dtype):
     record = group.attrs["fastinit"]
     assert fi.Plan.from_json(record["plan"]) == PLAN
     assert (record["seed"], record["dtype"], record["contract"], record["ties"]) == ("1", dtype, 1, {"tied": "b"})
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "complex64", "complex128"])
+@pytest.mark.parametrize("cut", [{}, {"shards": {"w": (20, 30)}}, {"compressors": "auto"}], ids=str)
+def test_narrow_and_complex_types(tmp_path, dtype, cut):
+    plan, shapes = fi.Plan([("w", "he_normal")]), {"w": (60, 30)}
+    expected = plan.init(shapes, seed=1, dtype=dtype)["w"]
+    for _ in range(2):  # the second finds what the first wrote
+        group = init_store(tmp_path / "s", shapes, plan, seed=1, dtype=dtype, chunks={"w": (10, 15)}, **cut)
+        assert group["w"].dtype == expected.dtype
+        assert group["w"].metadata.data_type.item_size == expected.itemsize
+        assert np.asarray(group["w"][:]).tobytes() == expected.tobytes()
 
 
 def test_chunks_are_cut_as_asked():
@@ -169,11 +182,12 @@ def test_killed_at_any_moment_and_taken_up(tmp_path, monkeypatch):
 
 
 def test_a_failure_ends_the_others_and_loses_nothing(monkeypatch):
-    store = zarr.storage.MemoryStore()
+    store, written = zarr.storage.MemoryStore(), []
     original = stores._Writer.write
 
     def write(self, name, index):
-        if (name, index) == ("a/w", (4, 0)):
+        written.append((name, index))
+        if len(written) == 5:
             raise MemoryError("none left")
         original(self, name, index)
 
@@ -182,6 +196,21 @@ def test_a_failure_ends_the_others_and_loses_nothing(monkeypatch):
         init_store(store, SHAPES, PLAN, seed=1, chunk_bytes=1000)
     monkeypatch.setattr(stores._Writer, "write", original)
     same(init_store(store, SHAPES, PLAN, seed=1, chunk_bytes=1000), "float32")
+
+
+def test_the_first_failure_of_any_worker_ends_all(monkeypatch):
+    written = []
+
+    def write(self, name, index):
+        time.sleep(0.001)
+        if threading.current_thread().name.endswith("_2"):
+            raise MemoryError("none left")
+        written.append((name, index))
+
+    monkeypatch.setattr(stores._Writer, "write", write)
+    with pytest.raises(MemoryError, match="none left"):
+        init_store(zarr.storage.MemoryStore(), SHAPES, PLAN, seed=1, chunk_bytes=64, workers=3)
+    assert len(written) < 100  # of 388
 
 
 def test_a_full_disk_is_told_and_gone_on_from(small_disk, tmp_path):
