@@ -23,6 +23,7 @@ SAYS = {
     "fsdp.py": "four processes equal one: True",
     "torchtitan_param_init.py": "the same from NumPy: True",
     "megatron_init_method.py": "four ranks have one layer: True",
+    "jax_tree.py": "the same bytes as in one process: True",
     "same_bytes.py": "PyTorch: True\nJAX: True\nKeras: True",
 }
 # Examples of a library of an extra.
@@ -32,6 +33,7 @@ NEEDS = {
     "torchtitan_param_init.py": "torch",
     "megatron_init_method.py": "torch",
     "huggingface.py": "transformers",
+    "jax_tree.py": "jax flax",
     "same_bytes.py": "torch jax keras",
 }
 

@@ -167,7 +167,7 @@ TRACED = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float8_e4m3fn", "complex64"])
 @pytest.mark.parametrize("how", TRACED)
 def test_the_same_values_under_every_transformation(how, dtype):
     keys = jax.random.split(KEY, 3)

@@ -187,7 +187,7 @@ import sys
 import jax, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import fastinit as fi
-from fastinit.jax import init_tree, placing
+from fastinit.jax import init_tree, initializers, placing
 
 devices, processes, process, address = map(int, sys.argv[1:])
 if processes > 1:
@@ -212,6 +212,15 @@ for name, array in tree.items():
     assert {shape for shape in drawn} >= {array.sharding.shard_shape((16, 24))}
 assert blocks == len(SPECS) * len(jax.local_devices())
 assert len(drawn) <= blocks
+# Initializers, too, by themselves and in a compiled program: only what is this process's.
+drawn.clear()
+place, seed = NamedSharding(mesh, P("data", "model")), np.array([0, 5], np.uint32)
+draw = initializers.normal(0.02)
+whole = fi.normal((16, 24), std=0.02, seed=5)
+for array in (draw(seed, (16, 24), None, place), jax.jit(lambda key: draw(key, (16, 24), None, place))(seed)):
+    for shard in array.addressable_shards:
+        assert (np.asarray(shard.data) == whole[shard.index]).all(), shard.index
+assert {*drawn} == {place.shard_shape((16, 24))} and len(drawn) == 2 * len(jax.local_devices())
 print("same", blocks)
 """
 
