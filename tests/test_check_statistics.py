@@ -8,9 +8,10 @@ import scipy.stats as st
 
 import fastinit as fi
 from fastinit.models.check_scores import Precision, Score, holm, judge, scores
-from fastinit.models.check_statistics import BLOCK, Prints, Sample, blocks, twins, without_zeros
+from fastinit.models.check_statistics import BLOCK, Prints, Sample, twins, without_zeros
 from fastinit.weights.expected import expected, truncated_moments
 from fastinit.weights.laws import Constant, Normal, Tensor, Uniform
+from fastinit.weights.regions import blocks
 from fastinit.weights.structured import PositiveUnitBall, Sparse
 from fastinit.weights.truncated import TruncatedNormal
 

@@ -353,6 +353,15 @@ def test_a_scheme_with_a_new_word_is_probed_and_swept_with_it(monkeypatch):
         fi.probe(wobbel=1.0)
 
 
+def test_a_result_that_is_changed_changes_no_other():
+    first = fi.probe(scheme="normal", std=0.25, depth=1, width=8, batch=4, seed=1)
+    first.params["std"] = "changed"
+    first.bin_edges[:] = 0
+    again = fi.probe(scheme="normal", std=0.25, depth=1, width=8, batch=4, seed=2)
+    assert again.params == {"std": 0.25}
+    assert again.bin_edges[0, 0] < again.bin_edges[0, -1]
+
+
 def test_a_law_whose_field_is_not_called_mean_has_one():
     class Shifted(Normal):
         """N(5, 1), its mean under another name."""

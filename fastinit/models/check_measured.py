@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ..weights.dtypes import DTYPES
 from ..weights.expected import Expected, expected
 from ..weights.laws import Constant
-from ..weights.regions import Region
-from .check_statistics import BLOCK, Prints, Sample, blocks, twins, without_zeros
+from ..weights.regions import Region, blocks
+from .check_statistics import BLOCK, Prints, Sample, twins, without_zeros
 from .held import NUMBERS, Held
-from .pieces import Assignment, Box, Piece
+from .pieces import Assignment, Piece
 
 # Of laws that look at whole tensors, larger blocks are drawn: each costs as much as all.
 _WHOLE_BLOCK = 1 << 22
@@ -134,7 +134,7 @@ def _slices(region: Region) -> tuple[Any, ...]:
     return *(slice(start, start + n) for start, n in region), ...
 
 
-def _owners(sets: Sequence[tuple[Box, float]], region: Region) -> NDArray[np.int16] | None:
+def _owners(sets: Sequence[tuple[Region, float]], region: Region) -> NDArray[np.int16] | None:
     """Return for each element the last `set` that it is of, -1 for the law's own; None where all are."""
     owner = None
     for number, (box, _) in enumerate(sets):

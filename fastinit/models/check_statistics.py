@@ -7,7 +7,7 @@ memory is that of a block.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..weights.regions import Region, Shape
-from ..weights.regions import blocks as blocks_of_shape
 
 # Elements at a time: their float64 stays in the CPU's cache.
 BLOCK = 1 << 16
@@ -24,12 +23,6 @@ BLOCK = 1 << 16
 SIGNS = 256
 # Columns, or rows, beyond these are not told apart: one number each is kept.
 _MOST_PRINTS = 1 << 24
-
-
-def blocks(region: Region, most: int) -> Iterator[Region]:
-    """Cut a region into parts of at most `most` elements, in the order of its elements."""
-    for part in blocks_of_shape(tuple(length for _, length in region), most):
-        yield tuple((start + first, length) for (start, _), (first, length) in zip(region, part, strict=True))
 
 
 @dataclass

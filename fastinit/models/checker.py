@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from ..weights.regions import blocks, whole_region
 from ..words import printable
 from .check_findings import Group, findings, of_copies, of_sets
 from .check_hints import Hints
 from .check_measured import Advance, Whole, measure, spacing
 from .check_result import CheckResult, CheckRow, Finding
 from .check_scores import Precision, holm, judge
-from .check_statistics import BLOCK, blocks, merged
+from .check_statistics import BLOCK, merged
 from .held import NUMBERS, Held
 from .pieces import Assignment
-from .pieces import whole as everything
 from .plan import Plan, resolver_of
 
 # Of the drawn tensors, the share that fits no longer by accident or by one mistake.
@@ -219,7 +219,7 @@ def _equal(a: Held, b: Held) -> bool:
     x, y = a.array(), b.array()
     return all(
         np.array_equal(x[where], y[where], equal_nan=True)
-        for region in blocks(everything(a.shape), BLOCK)
+        for region in blocks(whole_region(a.shape), BLOCK)
         for where in [tuple(slice(start, start + n) for start, n in region)]
     )
 

@@ -7,17 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ..weights.dtypes import DTYPES
 from ..weights.fans import Layout
-from ..weights.regions import Region, Shape
+from ..weights.regions import Region, Shape, intersection, within
 from ..weights.sampled import Law, Tensor, check_law
 from ..weights.streams import stream
-
-Box = tuple[tuple[int, int], ...]
-"""(start, length) of each axis."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Piece:
     law: Law
     layout: Layout | None
     fans: tuple[float, float]
-    box: Box
+    box: Region
     shape: Shape
     wiring: tuple[tuple[str, Any], ...] = ()
 
@@ -96,7 +91,7 @@ class Assignment:
     rule: int
     pattern: str
     pieces: tuple[Piece, ...] = ()
-    sets: tuple[tuple[Box, float], ...] = ()
+    sets: tuple[tuple[Region, float], ...] = ()
     tie: str | None = None
     skip: bool = False
     lr: float = 1.0
@@ -125,17 +120,17 @@ class Assignment:
     def fill(self, region: Region, out: NDArray[Any], seed: int) -> None:
         """Write a region to `out`, of its shape and of `dtype`."""
         for piece in self._near(region):
-            common = _common(piece.box, region)
+            common = intersection(piece.box, region)
             if common is None:
                 continue
             stacked = len(self.shape) - len(piece.shape)
-            view = out[_slices(common, region)][(*(0,) * stacked, ...)]
+            view = out[within(common, region)][(*(0,) * stacked, ...)]
             own = tuple((c - b, n) for (c, n), (b, _) in zip(common[stacked:], piece.box[stacked:], strict=True))
             piece.law.fill(piece.tensor(self.dtype, seed), own, view)
         for box, value in self.sets:
-            common = _common(box, region)
+            common = intersection(box, region)
             if common is not None:
-                out[_slices(common, region)] = value
+                out[within(common, region)] = value
 
     def _near(self, region: Region) -> tuple[Piece, ...]:
         """Return pieces with all those in it that a region meets: of a stack of thousands, few."""
@@ -150,28 +145,3 @@ class Assignment:
         for piece in self.pieces:
             if piece.std:
                 yield stream(piece.name), piece.name
-
-
-def whole(shape: Shape) -> Region:
-    """Return the region that is everything."""
-    return tuple((0, n) for n in shape)
-
-
-def target(shape: Shape, dtype: str) -> NDArray[Any]:
-    """Return memory for a parameter."""
-    return np.empty(shape, DTYPES[dtype])
-
-
-def _common(a: Box, b: Box) -> Box | None:
-    found = []
-    for (start, length), (begin, size) in zip(a, b, strict=True):
-        first, last = max(start, begin), min(start + length, begin + size)
-        if last <= first:
-            return None
-        found.append((first, last - first))
-    return tuple(found)
-
-
-def _slices(box: Box, region: Box) -> tuple[Any, ...]:
-    # With the dots even a tensor without axes gives a view.
-    return *(slice(c - r, c - r + n) for (c, n), (r, _) in zip(box, region, strict=True)), ...

@@ -12,13 +12,13 @@ from typing import Any
 from ..weights.fans import Layout, check_wiring
 from ..weights.initialize import law_and_layout
 from ..weights.laws import Law
-from ..weights.regions import MOST_AXES, Shape, check_shape
+from ..weights.regions import MOST_AXES, Region, Shape, check_shape, whole_region
 from ..weights.schemes import resolve_scheme
 from ..weights.streams import check_name
 from ..words import attribute, plain_string, printable, shown
 from .costs import MOST_IN_NAME
 from .expressions import Expression, Number, Value
-from .pieces import Assignment, Box, Piece, whole
+from .pieces import Assignment, Piece
 from .rules import Draw, Rule
 
 # Tensors of a stack, or of nested ones.
@@ -185,9 +185,9 @@ class Resolver:
                 name = ".".join((name, *map(str, index)))
             yield from self._segments(draw, name, own, tuple((i, 1) for i in index), here)
 
-    def _segments(self, draw: Draw, name: str, shape: Shape, index: Box, values: dict[str, Any]) -> Iterator[Piece]:
+    def _segments(self, draw: Draw, name: str, shape: Shape, index: Region, values: dict[str, Any]) -> Iterator[Piece]:
         if not draw.segments:
-            yield self._piece(draw, name, shape, (*index, *whole(shape)), values)
+            yield self._piece(draw, name, shape, (*index, *whole_region(shape)), values)
             return
         if not -len(shape) <= draw.axis < len(shape):
             raise ValueError(f"argument 'rules' must have segments along one of the axes of {shape}, got {draw.axis}")
@@ -201,7 +201,7 @@ class Resolver:
             yield self._piece(part, template.format_map(here), own, box, here)
             start += length
 
-    def _piece(self, draw: Draw, name: str, shape: Shape, box: Box, values: dict[str, Any]) -> Piece:
+    def _piece(self, draw: Draw, name: str, shape: Shape, box: Region, values: dict[str, Any]) -> Piece:
         check_name(name)
         scope = _Scope(values, lambda fan: self._fan(draw, shape, values, fan))
         wiring = {key: scope.number(value) for key, value in draw.wiring.items()}
@@ -310,12 +310,12 @@ def _lengths(draw: Draw, total: int, values: Mapping[str, Any]) -> list[int]:
     return [share if n is None else int(n) for n in given]
 
 
-def _set_boxes(draw: Draw, shape: Shape, values: Mapping[str, Any]) -> Iterator[tuple[Box, float]]:
+def _set_boxes(draw: Draw, shape: Shape, values: Mapping[str, Any]) -> Iterator[tuple[Region, float]]:
     for axes, value in draw.sets:
         if len(axes) > min(len(shape), MOST_AXES):
             raise ValueError(f"argument 'rules' must set elements by at most {len(shape)} indices of shape {shape}")
         box = [_span(axis, size, values) for axis, size in zip(axes, shape, strict=False)]
-        yield (*box, *whole(shape[len(axes) :])), float(value.value(values))
+        yield (*box, *whole_region(shape[len(axes) :])), float(value.value(values))
 
 
 def _span(axis: Any, size: int, values: Mapping[str, Any]) -> tuple[int, int]:

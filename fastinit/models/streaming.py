@@ -20,7 +20,7 @@ from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
 from ..weights.dtypes import DTYPES
-from ..weights.regions import Region, blocks
+from ..weights.regions import Region, blocks, whole_region
 from ..words import fitting, printable
 from .pieces import Assignment
 from .safetensors import Header
@@ -72,10 +72,10 @@ def blocks_of(header: Header, sources: Mapping[str, Assignment], most: int) -> I
 
 def _regions(source: Assignment, most: int) -> Iterator[Region]:
     if source.elementwise:
-        yield from blocks(source.shape, most)
+        yield from blocks(whole_region(source.shape), most)
         return
     rest = source.shape[len(source.stack) :]
-    for indices in blocks(source.stack, max(1, most // max(1, math.prod(rest)))):
+    for indices in blocks(whole_region(source.stack), max(1, most // max(1, math.prod(rest)))):
         yield *indices, *((0, n) for n in rest)
 
 

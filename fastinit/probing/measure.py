@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,8 @@ def _measure_depths(network: Network, networks: Sequence[Network]) -> list[Probe
 
     start = time.perf_counter()
     tensors = _Tensors(network)
-    stack = network.remembered("stack", lambda: _stack(network, tensors), if_=tensors.are_drawn)
+    make = partial(_stack, network, tensors)
+    stack = network.remembered("stack", make) if tensors.are_drawn else make()
     cotangent = tensors.drawn(_STANDARD, "cotangent") if network.backward else None
     forward, gradients = run_stack(
         stack,

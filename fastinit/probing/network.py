@@ -69,15 +69,13 @@ class Network(Settings):
         return {**self.__dict__, "_known": {}}
 
     def with_seed(self, seed: int) -> Network:
-        """Return the network with tensors of another seed."""
+        """Return the network with tensors of that seed; what a result hands out of it is its own."""
         other = object.__new__(Network)
-        other.__dict__.update(self.__dict__, seed=seed)
+        other.__dict__.update(self.__dict__, seed=seed, params=dict(self.params))
         return other
 
-    def remembered(self, name: str, compute: Callable[[], Any], if_: bool = True) -> Any:
-        """Return what is the same for all seeds, computed once, if it is the same."""
-        if not if_:
-            return compute()
+    def remembered(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return what is the same for all seeds, computed once."""
         known = self._known.get(name)
         # Of two threads that compute it the first wins.
         return self._known.setdefault(name, compute()) if known is None else known

@@ -35,8 +35,7 @@ def resolve(words: dict[str, Any]) -> Network:
     plain = PlainWords.of({word: value for word, value in words.items() if word != "seed"})
     if plain is None:
         return _resolve(words)
-    network = _cached_network(plain)
-    return network.with_seed(check_seed(words["seed"])) if "seed" in words else network
+    return _cached_network(plain).with_seed(check_seed(words.get("seed", Arguments.seed)))
 
 
 @lru_cache(maxsize=64)

@@ -143,7 +143,7 @@ def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str,
 
     from .. import init as initialise
     from ..files import replacing
-    from ..weights.regions import blocks
+    from ..weights.regions import blocks, whole_region
 
     empty = initialise(scheme, shape, region=tuple(slice(0, 0) for _ in shape), **arguments)  # checks everything
     dtype = empty.dtype
@@ -152,7 +152,7 @@ def _write(path: Path, scheme: str, shape: tuple[int, ...], arguments: dict[str,
     buffer = np.empty(min(_BLOCK, math.prod(shape)), dtype)
     with replacing(path) as file, bar("drawing", math.prod(shape)) as progress:
         npy.write_array_header_1_0(file, header)
-        for starts in blocks(shape, _BLOCK):
+        for starts in blocks(whole_region(shape), _BLOCK):
             sizes = tuple(length for _, length in starts)
             region = tuple(slice(start, start + length) for start, length in starts)
             block = buffer[: math.prod(sizes)]

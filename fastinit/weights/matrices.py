@@ -13,6 +13,7 @@ from ..words import shown
 from .fans import Layout
 from .laws import Tensor
 from .regions import Region, Shape
+from .sampled import layout_of
 
 Indices = NDArray[np.int64]
 
@@ -87,12 +88,6 @@ def flat_index(axes: Sequence[int], region: Region, shape: Shape) -> Indices:
         total = total + along.reshape(-1, *(1,) * (len(axes) - 1 - place))
         stride *= shape[axis]
     return total
-
-
-def layout_of(tensor: Tensor) -> Layout:
-    """Return the axes by role."""
-    assert tensor.layout is not None, "a scheme of whole matrices always resolves its layout"
-    return tensor.layout
 
 
 def in_words(tensor: Tensor) -> str:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..words import check_choice, check_finite, shown
 from .dtypes import compute_type
 from .laws import Law, Normal, Tensor, Uniform, check_range
-from .regions import Region, parts
-from .structured import layout_of, within
+from .regions import Region, parts, within
+from .sampled import layout_of
 from .truncated import TruncatedNormal
 
 DRAWN: dict[str, Law] = {
@@ -91,15 +91,18 @@ class Normalized:
         norms = np.sqrt(_sums(self.distribution, address, needed, kept))
         for part in parts(region, _DRAWN_AT_A_TIME):
             here = within(part, region)
-            divisors = norms[_along(kept, here)]
+            divisors = norms[_along(kept, part, region)]
             # In float64, so that the value is rounded once to float32; the rounded quotient may be just beyond 1.
             share = np.clip(_drawn(self.distribution, address, part) / divisors, -1.0, 1.0)
             out[here] = (share * self.radius).astype(address.dtype)
 
 
-def _along(kept: tuple[int, ...], place: tuple[slice, ...]) -> tuple[slice, ...]:
-    """Return where the norms of a place lie."""
-    return tuple(s if a in kept else slice(None) for a, s in enumerate(place))
+def _along(kept: tuple[int, ...], part: Region, region: Region) -> tuple[Any, ...]:
+    """Return where a part's norms lie among those of a region, which have length 1 along the axes not kept."""
+    return within(
+        tuple(axis if a in kept else (0, 1) for a, axis in enumerate(part)),
+        tuple(axis if a in kept else (0, 1) for a, axis in enumerate(region)),
+    )
 
 
 def _drawn(distribution: str, tensor: Tensor, region: Region) -> NDArray[np.float64]:
@@ -119,7 +122,7 @@ def _sums(distribution: str, tensor: Tensor, region: Region, kept: tuple[int, ..
     digits = _DIGITS[: 2 if math.prod(region[a][1] for a in others) >= _ENOUGH_FOR_TWO else 3]
     totals = np.zeros((len(digits), *(n if a in kept else 1 for a, (_, n) in enumerate(region))), np.int64)
     for part in parts(region, _SQUARED_AT_A_TIME):
-        here = _along(kept, within(part, region))
+        here = _along(kept, part, region)
         rest = _drawn(distribution, tensor, part)
         rest *= rest
         for total, bits in zip(totals, digits, strict=True):

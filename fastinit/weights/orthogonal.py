@@ -15,9 +15,10 @@ from ..words import check_finite
 from .dtypes import DTYPES, arithmetic
 from .fans import Layout
 from .laws import Normal, Tensor, check_range
-from .matrices import Matrix, at_tap, check_kernel, earlier_middle, layout_of
+from .matrices import Matrix, at_tap, check_kernel, earlier_middle
 from .reflections import orthonormal
-from .regions import Region, Shape, parts, within
+from .regions import Region, Shape, intersection, parts, within
+from .sampled import layout_of
 
 # Elements of small matrices that are made together.
 _AT_A_TIME = 1 << 20
@@ -55,9 +56,8 @@ class Orthogonal:
         kind, layout = DTYPES[arithmetic(tensor.dtype)], layout_of(tensor)
         met = self._met(tensor.shape, region, layout)
         for part in self.blocks(tensor, met, _AT_A_TIME):
-            common = tuple(
-                (max(a, b), min(a + n, b + m) - max(a, b)) for (a, n), (b, m) in zip(part, region, strict=True)
-            )
+            common = intersection(part, region)
+            assert common is not None, "only matrices that the region meets are made"
             here = out[within(common, region)]
             direct = part == common and here.dtype == kind and here.flags.c_contiguous and here.flags.aligned
             whole = here if direct else np.empty([n for _, n in part], kind)

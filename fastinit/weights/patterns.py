@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ..words import check_finite
 from .dtypes import DTYPES, compute_type
 from .laws import Tensor, check_range
-from .matrices import Indices, Matrix, at_tap, check_kernel, flat_index, in_words, layout_of, middle
+from .matrices import Indices, Matrix, at_tap, check_kernel, flat_index, in_words, middle
 from .regions import Region, parts, within
+from .sampled import layout_of
 
 # Elements whose indices are looked at together.
 _AT_A_TIME = 1 << 18

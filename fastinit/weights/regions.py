@@ -151,6 +151,22 @@ def within(part: Region, region: Region) -> tuple[Any, ...]:
     return *(slice(a - b, a - b + n) for (a, n), (b, _) in zip(part, region, strict=True)), ...
 
 
+def intersection(a: Region, b: Region) -> Region | None:
+    """Return what two regions have in common, None if there is nothing."""
+    found = []
+    for (start, length), (begin, size) in zip(a, b, strict=True):
+        first, last = max(start, begin), min(start + length, begin + size)
+        if last <= first:
+            return None
+        found.append((first, last - first))
+    return tuple(found)
+
+
+def whole_region(shape: Shape) -> Region:
+    """Return the region that is everything."""
+    return tuple((0, n) for n in shape)
+
+
 def parts(region: Region, most: int, axes: Sequence[int] | None = None) -> Iterator[Region]:
     """Cut a region into parts of at most about `most` elements, along its longest axes, or the longest of `axes`."""
     cuttable = [a for a in (range(len(region)) if axes is None else axes) if region[a][1] > 1]
@@ -163,17 +179,18 @@ def parts(region: Region, most: int, axes: Sequence[int] | None = None) -> Itera
         yield from parts((*region[:axis], cut, *region[axis + 1 :]), most, axes)
 
 
-def blocks(shape: Shape, most: int) -> Iterator[Region]:
-    """Cut a shape into regions of at most `most` elements that follow on each other in C order."""
-    if not shape:
+def blocks(region: Region, most: int) -> Iterator[Region]:
+    """Cut a region into parts of at most `most` elements that follow on each other in C order."""
+    if not region:
         yield ()
         return
-    inner = math.prod(shape[1:])
+    (first, length), *rest = region
+    inner = math.prod(n for _, n in rest)
     if inner > most:
-        for i in range(shape[0]):
-            for rest in blocks(shape[1:], most):
-                yield (i, 1), *rest
+        for i in range(first, first + length):
+            for part in blocks(tuple(rest), most):
+                yield (i, 1), *part
         return
     step = max(1, most // max(1, inner))
-    for i in range(0, shape[0], step):
-        yield (i, min(step, shape[0] - i)), *((0, n) for n in shape[1:])
+    for i in range(first, first + length, step):
+        yield (i, min(step, first + length - i)), *rest

@@ -30,6 +30,12 @@ class Tensor(NamedTuple):
     layout: Layout | None = None
 
 
+def layout_of(tensor: Tensor) -> Layout:
+    """Return the axes by role, of a law that looks at them."""
+    assert tensor.layout is not None, "such a scheme always resolves its layout"
+    return tensor.layout
+
+
 class Law(Protocol):
     """A distribution with its numbers.
 

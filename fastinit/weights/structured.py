@@ -13,19 +13,13 @@ from numpy.typing import NDArray
 
 from ..words import check_finite, check_integer, number, shown
 from .dtypes import compute_type
-from .fans import Layout
 from .laws import Normal, Tensor, Uniform
-from .regions import Region, flat_view, parts
+from .regions import Region, flat_view, parts, within
+from .sampled import layout_of
 from .streams import philox_key
 
 # Elements drawn at a time where a temporary is needed.
 _AT_A_TIME = 1 << 20
-
-
-def layout_of(tensor: Tensor) -> Layout:
-    """Return the axes by role."""
-    assert tensor.layout is not None, "a structured scheme always resolves its layout"
-    return tensor.layout
 
 
 def _split_axes(tensor: Tensor) -> tuple[list[int], list[int]]:
@@ -154,13 +148,7 @@ class Kept:
         for part in parts(region, _AT_A_TIME):
             u = np.empty([n for _, n in part])
             Uniform(0.0, 1.0).fill(words, part, u)
-            here: tuple[Any, ...] = (*within(part, region), ...)  # an array even where there are no axes
-            out[here][u >= self._share] = 0
-
-
-def within(part: Region, region: Region) -> tuple[slice, ...]:
-    """Return where a part lies in the array of a region."""
-    return tuple(slice(start - r, start - r + n) for (start, n), (r, _) in zip(part, region, strict=True))
+            out[within(part, region)][u >= self._share] = 0
 
 
 def sparse_share(sparsity: float | None, density: float | None, std: float | None, fan_in: float) -> Sparse:
