@@ -334,7 +334,7 @@ def test_tensors_without_memory_of_ours_are_theirs():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_other_devices_get_blocks_through_two_hosts(monkeypatch, dtype):
-    """Stands for CUDA and MPS, which are not here: memory that cannot be reached, events that are waited for."""
+    """Stands for CUDA where there is none (test_torch_devices.py): memory out of reach, events that are waited for."""
     from fastinit.torch import memory
 
     waited, hosts, real = [], [], memory.tensor_memory
@@ -392,16 +392,6 @@ def test_other_devices_get_blocks_through_two_hosts(monkeypatch, dtype):
     assert hosts == [20, 20]
     assert len(waited) == len(calls) - 2 > 5
     assert max(calls) <= 20
-
-
-@pytest.mark.parametrize("device", ["cuda", "mps"])
-def test_devices(device):
-    if not getattr(torch, device).is_available():
-        pytest.skip(f"no {device} device here")
-    for dtype in (torch.float32, torch.bfloat16):
-        here = fit.normal_(torch.empty(300, 70, dtype=dtype), seed=1, name="w")
-        there = fit.normal_(torch.empty(300, 140, dtype=dtype, device=device)[:, ::2], seed=1, name="w")
-        assert torch.equal(there.cpu(), here)
 
 
 FORKED = """
