@@ -3,6 +3,7 @@
 import copy
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_wrappers_have_no_part_in_names():
 
     net.layers[1] = checkpoint_wrapper(net.layers[1])
     fit.init_(wrapped, WEIGHTS, seed=1)  # the rules of a plan will do
-    assert torch.equal(net.layers[1].weight, plain.layers[1].weight)
+    assert torch.equal(net.layers[1].weight.cpu(), plain.layers[1].weight)  # DataParallel moves it where it can
     compiled = torch.compile(Net(), backend="eager")
     fit.init_(compiled, PLAN, seed=1)
     assert torch.equal(compiled.layers[1].weight, plain.layers[1].weight)
@@ -394,3 +395,18 @@ except ImportError as error:
     print(error)
 """
     assert re.search(r'this needs PyTorch; .*pip install "fastinit-kernels\[torch\]"', python(code))
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells how memory is paged")
+def test_memory_that_is_new_has_large_pages():
+    with torch.device("meta"):
+        net = nn.Sequential(nn.Linear(1 << 12, 1 << 12, bias=False), nn.Linear(8, 8, bias=False))
+    fit.init_(net, PLAN, seed=1, device="cpu")
+    address = net[0].weight.data_ptr() + (1 << 24)
+    found = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) .*?^VmFlags:(.*?)$", re.M | re.S)
+    flags = [
+        flags.split()
+        for first, last, flags in found.findall(Path("/proc/self/smaps").read_text())
+        if int(first, 16) <= address < int(last, 16)
+    ]
+    assert ["hg" in words for words in flags] == [True]

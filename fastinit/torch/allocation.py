@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fastinit_kernels.machine.memory import prefer_large_pages
+
+from ..weights.foreign import tensor_memory
 from ..words import printable
 from .framework import torch
 from .naming import Held, buffers, parameters
+from .sharding import blocks
 
 Recompute = Callable[[Any], object]
 """What gives a module's buffers their values."""
@@ -40,7 +44,16 @@ def allocate(module: Any, device: Any = None) -> list[Held]:
     for each, further in words:
         for key, value in further.items():
             vars(each.tensor).setdefault(key, value)
+    for each in fresh:
+        _prefer_large_pages(each.tensor)
     return fresh
+
+
+def _prefer_large_pages(tensor: Any) -> None:
+    for _, part in blocks(tensor):
+        memory = tensor_memory(part)
+        if memory is not None and memory.flags.c_contiguous:
+            prefer_large_pages(memory.ctypes.data, memory.nbytes)
 
 
 def _device(fresh: list[Held]) -> Any:

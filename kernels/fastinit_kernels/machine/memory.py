@@ -4,6 +4,7 @@ LLVM aborts where it finds no memory, OpenMP ends the process where a thread can
 that fails to start keeps its starter waiting for ever.
 """
 
+import ctypes
 import mmap
 
 try:
@@ -17,6 +18,8 @@ _COMPILING = 256 << 20
 # Beside the stack of each thread.
 _THREADS = 64 << 20
 _USUAL_STACK = 8 << 20
+# Bytes from which on NumPy, too, asks for large pages.
+_LARGE = 1 << 22
 
 
 class NoRoomError(MemoryError):
@@ -49,3 +52,15 @@ def has_room_for_threads(threads: int) -> bool:
         return True
     stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
     return has_room(_THREADS + threads * (_USUAL_STACK if stack == resource.RLIM_INFINITY else stack))
+
+
+def prefer_large_pages(address: int, size: int) -> None:
+    """Ask for large pages of memory that is yet to be written: the first touch of each page costs more than its draws.
+
+    NumPy does so for its own arrays. Where the system has no such wish, or does not grant it, nothing changes.
+    """
+    if size < _LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return
+    first = address + -address % mmap.PAGESIZE
+    length = (address + size - first) // mmap.PAGESIZE * mmap.PAGESIZE
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), mmap.MADV_HUGEPAGE)
