@@ -12,6 +12,7 @@ import modules
 import numpy as np
 import peers
 import processes
+import ranks
 from peers import PEERS, Work
 
 import fastinit as fi
@@ -340,6 +341,9 @@ def whole_modules(small: bool, threads: int) -> list[Case]:
         ]  # fmt: skip
     return [
         *found,
+        Case("GPT-2's parameters under fully_shard, 4 processes", "torch.nn.init",
+             partial(ranks.sharded, small, "ours"), partial(ranks.sharded, small, "torch"), Target(5), measured="s",
+             module="torch", repeats=5),
         Case("GPT-2's tree, 124 M", "JAX, jit and its compilation", partial(modules.tree, small),
              partial(modules.jax_tree, small), module="jax", repeats=3),
         Case("8 dense layers of 2048, built", "Keras", partial(modules.keras_layers, small, True),

@@ -46,7 +46,7 @@ def transformers_gpt2(small: bool, dtype: str) -> Work:
     return work
 
 
-def _module(small: bool, dtype: str) -> Any:
+def meta_llama(small: bool, dtype: str) -> Any:
     """The parameters of a Llama of 1.1 B on the meta device."""
     import torch
 
@@ -70,7 +70,7 @@ def llama(small: bool, dtype: str) -> Work:
     """Allocate and draw all of it by a plan."""
     import fastinit.torch
 
-    return lambda: fastinit.torch.init_(_module(small, dtype), models.PLAN, seed=0, device="cpu")
+    return lambda: fastinit.torch.init_(meta_llama(small, dtype), models.PLAN, seed=0, device="cpu")
 
 
 def torch_llama(small: bool, dtype: str) -> Work:
@@ -78,7 +78,7 @@ def torch_llama(small: bool, dtype: str) -> Work:
     import torch
 
     def work() -> object:
-        module = _module(small, dtype).to_empty(device="cpu")
+        module = meta_llama(small, dtype).to_empty(device="cpu")
         for name, parameter in module.named_parameters():
             if "norm" in name:
                 torch.nn.init.ones_(parameter)
@@ -95,7 +95,7 @@ def tree(small: bool) -> Work:
 
     import fastinit.jax
 
-    shapes = _gpt2_shapes(small)
+    shapes = gpt2_shapes(small)
     abstract = {name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in shapes.items()}
     plan = fi.Plan([("**", {"scheme": "normal", "std": models.STD})])
     return lambda: jax.block_until_ready(fastinit.jax.init_tree(abstract, None, plan, seed=0))
@@ -105,7 +105,7 @@ def jax_tree(small: bool) -> Work:
     """The same by one jitted function, whose compilation is a part of every first call."""
     import jax
 
-    shapes = _gpt2_shapes(small)
+    shapes = gpt2_shapes(small)
 
     def work() -> object:
         @jax.jit
@@ -121,7 +121,7 @@ def jax_tree(small: bool) -> Work:
     return work
 
 
-def _gpt2_shapes(small: bool) -> dict[str, tuple[int, ...]]:
+def gpt2_shapes(small: bool) -> dict[str, tuple[int, ...]]:
     width, layers, vocabulary = (64, 2, 500) if small else (768, 12, 50257)
     shapes: dict[str, tuple[int, ...]] = {"wte": (vocabulary, width), "wpe": (1024, width)}
     for i in range(layers):
@@ -171,4 +171,4 @@ def dask_normal(small: bool, ours: bool) -> Work:
 
 def elements(small: bool) -> int:
     """Parameters of the tree."""
-    return sum(map(math.prod, _gpt2_shapes(small).values()))
+    return sum(map(math.prod, gpt2_shapes(small).values()))
