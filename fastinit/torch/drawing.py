@@ -13,7 +13,7 @@ from .memory import write
 from .sharding import is_distributed
 
 # PyTorch's own, for tensors whose elements lie nowhere that we could write to.
-_THEIRS = {name: getattr(torch.nn.init, name) for name in torch.nn.init.__all__}
+_THEIRS = {name: own for name, own in vars(torch.nn.init).items() if name.endswith("_") and callable(own)}
 _DRAW_NOTHING = {"eye_", "dirac_"}
 
 
