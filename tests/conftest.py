@@ -26,6 +26,12 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in slow]
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Run all tests in several processes, few ones in this: each process compiles and loads for itself."""
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 4) if everything else 0
+
+
 @pytest.fixture(scope="session")
 def python():
     """Run code in a fresh interpreter that turns warnings into errors, and return what it prints.

@@ -74,6 +74,7 @@ def first_value(python, path, cache):
     return python(check + FILL, PYTHONPATH=where, NUMBA_CACHE_DIR=str(cache)).split()[0]
 
 
+@pytest.mark.ci
 def test_a_change_of_a_helper_in_another_file_is_seen(python, right, tmp_path):
     copy = tmp_path / "edited"
     shutil.copytree(Path(fastinit_kernels.__file__).parent, copy / "fastinit_kernels")
@@ -131,6 +132,7 @@ def releases(tmp_path_factory):
     return paths
 
 
+@pytest.mark.ci
 def test_another_version_in_a_zip_runs_its_own_code(python, right, releases, tmp_path):
     first, second = releases["zip"]
     assert first_value(python, first, tmp_path) == right
@@ -138,6 +140,7 @@ def test_another_version_in_a_zip_runs_its_own_code(python, right, releases, tmp
     assert len(list(tmp_path.glob("fastinit/*/*.bin"))) == 4
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("form", FORMS)
 def test_versions_in_every_form_have_folders_of_their_own(python, releases, tmp_path, form):
     code = "from fastinit_kernels.machine.jit import *; import fastinit_kernels\n" + TINY

@@ -186,6 +186,7 @@ def test_what_is_broken_is_noticed(found, mutation):
     assert MUTATIONS[mutation][-1] in found[mutation]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("fault", WHOLE)
 def test_the_product_survives(found, fault):
     assert found[fault] == ""

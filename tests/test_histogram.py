@@ -171,6 +171,7 @@ for dtype in t.DTYPES:
 """
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of x86 CPUs")
 @pytest.mark.parametrize("cpu", CPUS)
 def test_vectors_of(python, cpu):

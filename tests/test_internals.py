@@ -89,6 +89,7 @@ def test_the_same_bytes_and_figures_and_one_warning(python, usual, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_threads_and_forks_abort_nothing(python, usual, layer):

@@ -113,7 +113,9 @@ def test_a_missing_package_is_named():
     assert done.stdout.strip() == 'this needs pandas; install it with: pip install "fastinit-kernels[data]"'
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", "utf-8", *(pytest.param(name, marks=pytest.mark.ci) for name in ("latin-1", "cp437"))]
+)
 def test_tables_and_results_print_in_any_encoding(encoding):
     code = """
 import numba

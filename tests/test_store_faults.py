@@ -33,7 +33,9 @@ def check(path):
 """
 
 
-@pytest.mark.parametrize("locks", [True, False], ids=["locks", "no locks"])
+@pytest.mark.parametrize(
+    "locks", [pytest.param(True, id="locks"), pytest.param(False, id="no locks", marks=pytest.mark.ci)]
+)
 def test_writers_that_begin_one_store_at_once(python, tmp_path, locks):
     code = """
 together, folder = fork.Barrier(3), pathlib.Path(sys.argv[1])

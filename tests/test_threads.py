@@ -52,6 +52,7 @@ assert numba.threading_layer() == sys.argv[1], numba.threading_layer()
     assert out.split() == [serial[0]] * 4
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("warm", [False, True], ids=["at once", "after a call"])
 def test_eight_python_threads_at_once(python, serial, layer, warm):

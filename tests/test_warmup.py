@@ -126,6 +126,7 @@ def test_a_helper_compiles_into_the_cache(python, tmp_path):
     assert len(list(tmp_path.rglob("activation-*.bin"))) == 4
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "script", [None, "exit 1", "exec sleep 100", "sleep 5; sleep 5", "echo ready; sleep 0.2; exit 1"]
 )
