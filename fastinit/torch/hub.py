@@ -6,10 +6,11 @@ from typing import Any
 
 from fastinit_kernels.machine.forks import whole
 
+from ..weights.streams import check_seed
 from ..words import needs, shown
 from .allocation import allocate, is_untouched, listed
 from .framework import torch
-from .patching import patch
+from .patching import Names, patched
 
 
 def from_config(config: Any, *, seed: int, dtype: Any = None, device: Any = None, model_class: Any = None) -> Any:
@@ -57,20 +58,27 @@ def from_config(config: Any, *, seed: int, dtype: Any = None, device: Any = None
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise TypeError(f"argument 'model_class' must be a model's class of transformers, got {shown(kind)}")
     wanted = _dtype(dtype, config)
+    names = Names(check_seed(seed))
+    with patched(names):  # of layers that draw when they are made, too: on the meta device that costs us nothing
+        model = _meta_model(kind, config, wanted)
+        fresh = [(each, each.tensor, each.tensor._version) for each in allocate(model, device)]
+        names.add(model)
+        model.initialize_weights()
+    left = [each.name for each, tensor, version in fresh if is_untouched(each, tensor, version)]
+    if left:
+        raise RuntimeError(f"{type(model).__name__} leaves tensors without values: {listed(left)}")
+    return model
+
+
+def _meta_model(kind: Any, config: Any, dtype: Any) -> Any:
     before = torch.get_default_dtype()
-    torch.set_default_dtype(wanted)
+    torch.set_default_dtype(dtype)
     try:
         with torch.device("meta"):
             model = kind(config)
     finally:
         torch.set_default_dtype(before)
-    config.dtype = wanted
-    fresh = [(each, each.tensor, each.tensor._version) for each in allocate(model, device)]
-    with patch(model, seed=seed):
-        model.initialize_weights()
-    left = [each.name for each, tensor, version in fresh if is_untouched(each, tensor, version)]
-    if left:
-        raise RuntimeError(f"{type(model).__name__} leaves tensors without values: {listed(left)}")
+    config.dtype = dtype
     return model
 
 

@@ -75,9 +75,16 @@ def patch(module: Any = None, *, seed: int | None = None) -> Iterator[None]:
     >>> bool((model[0].weight.detach().numpy() == same).all())
     True
     """
-    names = _Names(draw_seed() if seed is None else check_seed(seed))
+    names = Names(draw_seed() if seed is None else check_seed(seed))
     if module is not None:
         names.add(unwrapped(module))
+    with patched(names):
+        yield
+
+
+@contextmanager
+def patched(names: Names) -> Iterator[None]:
+    """Let `torch.nn.init` draw by fastinit from the streams of those names while the block runs."""
     pairs = [(getattr(torch.nn.init, name), _named(name, function, names)) for name, function in _REPLACED.items()]
     with ExitStack() as stack:
         stack.enter_context(names.following())
@@ -87,7 +94,7 @@ def patch(module: Any = None, *, seed: int | None = None) -> Iterator[None]:
         yield
 
 
-def _named(name: str, function: Function, names: _Names) -> Function:
+def _named(name: str, function: Function, names: Names) -> Function:
     signature = _SIGNATURES[name]
 
     @functools.wraps(getattr(torch.nn.init, name))
@@ -109,13 +116,14 @@ def _replace(functions: Mapping[int, Function]) -> None:
             if not isinstance(held, dict) or str(held.get("__name__", "")).startswith("fastinit"):
                 continue
             for space in (held, held.get("TORCH_INIT_FUNCTIONS")):
-                if isinstance(space, dict):
+                # Of a hundred thousand values the few are found by their identities alone.
+                if isinstance(space, dict) and not functions.keys().isdisjoint(map(id, space.values())):
                     for key, value in list(space.items()):
                         if id(value) in functions:
                             space[key] = functions[id(value)]
 
 
-class _Names:
+class Names:
     """Names of tensors: by a module's tree, given or followed while it is put together."""
 
     def __init__(self, seed: int) -> None:
