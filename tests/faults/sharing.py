@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,25 @@ from faults import check, work
 from faults.trial import Fault, Trial, require
 
 
-def _together(barrier: Any, function: Callable[..., None], *arguments: object) -> None:
-    barrier.wait(60)
+def _together(t: Trial, function: Callable[..., None], arguments: Sequence[Sequence[object]]) -> list[Any]:
+    """Start processes that begin at once: when a file appears, as whoever is killed at a lock leaves it locked."""
+    start = t.outside / "start"
+    children = [t.fork(_begin, start, function, *words) for words in arguments]
+    start.touch()
+    return children
+
+
+def _begin(start: Path, function: Callable[..., None], *arguments: object) -> None:
+    end = time.monotonic() + 60
+    while not start.exists() and time.monotonic() < end:
+        time.sleep(0.001)
     function(*arguments)
 
 
 def stores(t: Trial, writers: int) -> None:
     path = t.folder / "sweep.jsonl"
-    barrier = multiprocessing.get_context("fork").Barrier(writers)
     finished = [t.outside / str(i) for i in range(writers)]
-    children = [t.fork(_together, barrier, work.sweep, path, name) for name in finished]
+    children = _together(t, work.sweep, [(path, name) for name in finished])
     victim = children[0] if t.number % 2 else None  # every other time, one of them is killed
     if victim:
         t.moment(0.2)
@@ -40,8 +48,7 @@ def checkpoints(t: Trial) -> None:
     """Three processes write one checkpoint: who meets another at a file is told so; then one goes on."""
     folder, whole = t.folder / "model", t.outside / "whole"
     t.fork(work.checkpoint, whole).ended()
-    barrier = multiprocessing.get_context("fork").Barrier(3)
-    children = [t.fork(_together, barrier, work.checkpoint, folder) for _ in range(3)]
+    children = _together(t, work.checkpoint, [(folder,)] * 3)
     if t.number % 2:
         t.moment(0.1)
         children[0].send(signal.SIGKILL)
@@ -54,8 +61,7 @@ def checkpoints(t: Trial) -> None:
 
 
 def caches(t: Trial) -> None:
-    barrier = multiprocessing.get_context("fork").Barrier(2)
-    children = [t.fork(_together, barrier, work.compile_small, t.folder) for _ in range(2)]
+    children = _together(t, work.compile_small, [(t.folder,)] * 2)
     for child in children:
         child.ended()
     check.compiled(t.folder, t.fork)
