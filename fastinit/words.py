@@ -97,7 +97,8 @@ def unknown(argument: str, value: object, choices: Iterable[str]) -> ValueError:
 def nearest(value: object, names: Iterable[str]) -> str:
     """Return words on the name that may have been meant, if any is near, or on those that go on from it."""
     text, known = (plain_string(value) or "")[:80].lower(), list(names)
-    near = [name for name in known if text and name.startswith(f"{text}_")][:3]
+    near = [name for name in known if text and name.lower() == text]
+    near = near or [name for name in known if text and name.startswith(f"{text}_")][:3]
     near = near or difflib.get_close_matches(text, known, n=1)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 

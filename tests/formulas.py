@@ -19,7 +19,7 @@ class Formula(NamedTuple):
     """An activation.
 
     exact, exact_slope: phi(z, p) and phi'(z, p) of mpmath numbers, in any precision, at any finite z.
-    phi, slope: of arrays, p = 0.01 for leaky_relu and 1 for elu.
+    phi, slope: of arrays, p = 0.01 for leaky_relu, 0.25 for prelu, and 1 for elu and celu.
     kinks: where phi or phi' is not smooth.
     flat: phi outside (low, high) is saturated; None where there is no such rule.
     """
@@ -83,6 +83,14 @@ FORMULAS = {
         lambda z, p: z if z > 0 else p * z, lambda z, p: 1 if z > 0 else p,
         lambda z: np.maximum(z, 0.01 * z), lambda z: np.where(z > 0, 1.0, 0.01), (0,),
     ),
+    "prelu": Formula(
+        lambda z, p: z if z > 0 else p * z, lambda z, p: 1 if z > 0 else p,
+        lambda z: np.maximum(z, 0.25 * z), lambda z: np.where(z > 0, 1.0, 0.25), (0,),
+    ),
+    "relu_squared": Formula(
+        lambda z, p: max(z, mp.mpf(0)) ** 2, lambda z, p: 2 * max(z, mp.mpf(0)),
+        lambda z: np.maximum(z, 0.0) ** 2, lambda z: 2 * np.maximum(z, 0.0), (0,),
+    ),
     "gelu": Formula(
         lambda z, p: z * mp.ncdf(z), lambda z, p: mp.ncdf(z) + z * mp.npdf(z),
         lambda z: z * ndtr(z), lambda z: ndtr(z) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi),
@@ -105,6 +113,13 @@ FORMULAS = {
         lambda z: _SCALE * np.where(z > 0, z, _ALPHA * _expm1(z)),
         lambda z: _SCALE * np.where(z > 0, 1.0, _ALPHA * np.exp(np.minimum(z, 0))), (0,),
     ),
+    "celu": Formula(
+        lambda z, p: z if z > 0 else p * mp.expm1(z / p), lambda z, p: 1 if z > 0 else mp.exp(z / p),
+        lambda z: np.where(z > 0, z, _expm1(z)), lambda z: np.exp(np.minimum(z, 0.0)), (0,),
+    ),
+    "log_sigmoid": Formula(
+        lambda z, p: -_softplus(-z), lambda z, p: _sigmoid(-z), lambda z: -np.logaddexp(0, -z), lambda z: expit(-z),
+    ),
     "softplus": Formula(lambda z, p: _softplus(z), lambda z, p: _sigmoid(z), lambda z: np.logaddexp(0, z), expit),
     "softsign": Formula(
         lambda z, p: z / (1 + abs(z)), lambda z, p: 1 / (1 + abs(z)) ** 2,
@@ -117,6 +132,16 @@ FORMULAS = {
     "relu6": Formula(
         lambda z, p: min(max(z, mp.mpf(0)), mp.mpf(6)), lambda z, p: 1 if 0 < z < 6 else 0,
         lambda z: np.clip(z, 0, 6), lambda z: 1.0 * ((z > 0) & (z < 6)), (0, 6),
+    ),
+    "hard_sigmoid": Formula(
+        lambda z, p: min(max(z + 3, mp.mpf(0)), mp.mpf(6)) / 6, lambda z, p: mp.mpf(1) / 6 if -3 < z < 3 else 0,
+        lambda z: np.clip(z + 3, 0, 6) / 6, lambda z: (abs(z) < 3) / 6, (-3, 3), (2.0**-126, 1 - 2.0**-24),
+    ),
+    "hard_swish": Formula(
+        lambda z, p: z * min(max(z + 3, mp.mpf(0)), mp.mpf(6)) / 6,
+        lambda z, p: 0 if z <= -3 else 1 if z >= 3 else (2 * z + 3) / 6,
+        lambda z: z * np.clip(z + 3, 0, 6) / 6,
+        lambda z: np.where(z <= -3, 0, np.where(z >= 3, 1, (2 * z + 3) / 6)), (-3, 3),
     ),
     "mish": Formula(
         lambda z, p: z * mp.tanh(_softplus(z)),

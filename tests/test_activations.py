@@ -18,7 +18,7 @@ from fastinit.words import check_finite, check_integer, check_string, unknown
 # Each definition once more, from the literature, in 50 digits.
 ORACLE = {name: formula.exact for name, formula in FORMULAS.items()}
 POINTS = np.array([-30.0, -8.0, -3.3, -1.7, -0.6, -1e-3, -1e-9, 1e-9, 1e-3, 0.4, 0.9, 1.2, 2.5, 5.5, 7.0, 30.0])
-PARAMS = {"leaky_relu": (0.01, 0.3), "elu": (1.0, 0.5)}
+PARAMS = {"leaky_relu": (0.01, 0.3), "elu": (1.0, 0.5), "prelu": (0.25, -0.5), "celu": (1.0, 0.3)}
 CASES = [(name, p) for name in ORACLE for p in PARAMS.get(name, (0.0,))]
 
 
@@ -57,6 +57,13 @@ def test_derivative_is_that_of_the_function(name, p):
         ("relu6", 0.0, 0.0),
         ("relu6", 6.0, 0.0),
         ("softsign", 0.0, 1.0),
+        ("prelu", 0.0, 0.25),
+        ("relu_squared", 0.0, 0.0),
+        ("celu", 0.0, 1.0),
+        ("hard_sigmoid", -3.0, 0.0),
+        ("hard_sigmoid", 3.0, 0.0),
+        ("hard_swish", -3.0, 0.0),
+        ("hard_swish", 3.0, 1.0),
     ],
 )
 def test_derivative_at_a_kink_is_that_of_automatic_differentiation(name, z, slope):
@@ -78,8 +85,11 @@ FLAT = {  # limits of phi at -inf, and of phi' at -inf and inf; phi(inf) is inf 
     "hard_tanh": (-1, 0, 0),
     "relu6": (0, 0, 0),
     "mish": (0, 0, 1),
+    "celu": (-1, 0, 1),
+    "hard_sigmoid": (0, 0, 0),
+    "hard_swish": (0, 0, 1),
 }
-CEILING = {"sigmoid": 1, "tanh": 1, "softsign": 1, "hard_tanh": 1, "relu6": 6}
+CEILING = {"sigmoid": 1, "tanh": 1, "softsign": 1, "hard_tanh": 1, "relu6": 6, "hard_sigmoid": 1}
 
 
 @pytest.mark.parametrize("name", ORACLE)
@@ -100,7 +110,7 @@ def test_huge_and_infinite_inputs_pass_without_a_warning(name):
 
 def test_saturation_rules():
     assert {name for name, row in ACTIVATIONS.items() if row.saturation} == {
-        "sigmoid", "tanh", "softsign", "hard_tanh", "relu6"
+        "sigmoid", "tanh", "softsign", "hard_tanh", "relu6", "hard_sigmoid"
     }  # fmt: skip
     for name, inside, outside in [
         ("tanh", [-0.97, 0.0, 0.97], [-0.971, 0.971]),
@@ -108,6 +118,7 @@ def test_saturation_rules():
         ("sigmoid", [0.03, 0.97], [0.029, 0.971]),
         ("hard_tanh", [-0.9999999, 0.0, 0.9999999], [-1.0, 1.0]),
         ("relu6", [0.0, 5.999999], [6.0]),
+        ("hard_sigmoid", [1e-30, 0.9999999], [0.0, 1.0]),
         ("relu", [0.0, 1e9], []),
     ]:
         low, high = ACTIVATIONS[name].saturation or (-np.inf, np.inf)
@@ -118,14 +129,14 @@ def test_saturation_rules():
 
 def test_histogram_ranges():
     ranges = {name: row.range for name, row in ACTIVATIONS.items() if row.range}
-    assert ranges.pop("sigmoid") == (0.0, 1.0)
+    assert ranges.pop("sigmoid") == ranges.pop("hard_sigmoid") == (0.0, 1.0)
     assert ranges == dict.fromkeys(["tanh", "hard_tanh", "softsign", "sin"], (-1.0, 1.0))
 
 
 @pytest.mark.parametrize("name", ORACLE)
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e30])
 def test_images_are_ranges_of_a_histogram_in_float32(name, scale):
-    row, z = ACTIVATIONS[name], scale * np.linspace(-4, 4, 161)
+    row, z = ACTIVATIONS[name], (math.sqrt(scale) if name == "relu_squared" else scale) * np.linspace(-4, 4, 161)
     low, high = row.image(z, row.resolve())
     values = row.function(z, row.resolve())
     assert low <= values.min() <= values.max() <= high
@@ -162,7 +173,7 @@ def test_gain_by_second_moment_has_the_known_digits(name, digits):
     assert round(fi.gain(name), 4) == digits
 
 
-SECOND_MOMENT = [n for n in ORACLE if n not in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu")]
+SECOND_MOMENT = [n for n in ORACLE if n not in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "prelu", "selu")]
 
 
 @pytest.mark.parametrize(("name", "p"), [(n, p) for n, p in CASES if n in SECOND_MOMENT])

@@ -164,7 +164,8 @@ CALLS = {
     "truncated_normal": Call(fi.truncated_normal, TENSOR | NUMBERS | {
         "lower": [-2.0], "upper": [2.0, np.inf]}, ("shape",)),
     "fans": Call(fi.fans, WIRING | {"shape": [(4, 6), (3, 3, 4, 6)]}, ("shape",)),
-    "gain": Call(fi.gain, {"nonlinearity": ["relu", "conv2d", bent], "param": [None, 0.2]}, ("nonlinearity",)),
+    "gain": Call(fi.gain, {"nonlinearity": ["relu", "conv2d", bent], "param": [None, 0.2],
+                            "centred": [False, True]}, ("nonlinearity",)),
     "schemes": Call(fi.schemes, {}),
     "entropy": Call(fi.entropy, {}),
     "get_scheme": Call(fi.get_scheme, PARAMETERS | {"name": [*fi.schemes()]}, ("name",), ours=tuple(PARAMETERS)),
@@ -183,6 +184,12 @@ CALLS = {
     "correlation_map": Call(theory.correlation_map, ACTIVATION | SIGMAS | {"q0": [1.0], "c0": [0.5], "depth": [2]},
                             ("activation", "sigma_w", "q0", "c0", "depth")),
     "chi1": Call(theory.chi1, ACTIVATION | SIGMAS | {"q": [None, 1.0]}, ("activation", "sigma_w")),
+    "chi2": Call(theory.chi2, ACTIVATION | SIGMAS | {"q": [None, 1.0]}, ("activation", "sigma_w")),
+    "curvature_map": Call(theory.curvature_map, ACTIVATION | SIGMAS | {
+        "q0": [1.0], "depth": [2], "kappa0": [None, 0.5]}, ("activation", "sigma_w", "q0", "depth")),
+    "finite_width": Call(theory.finite_width, ACTIVATION | SIGMAS | {"q0": [1.0], "widths": [[3, 4], (5,)]},
+                         ("activation", "sigma_w", "widths")),
+    "moments": Call(theory.moments, ACTIVATION | {"q": [1.0]}, ("activation",)),
     "depth_scales": Call(theory.depth_scales, ACTIVATION | SIGMAS, ("activation", "sigma_w")),
     "fixed_point": Call(theory.fixed_point, ACTIVATION | SIGMAS, ("activation", "sigma_w")),
     "fixed_points": Call(theory.fixed_points, ACTIVATION | SIGMAS, ("activation", "sigma_w")),
@@ -320,7 +327,17 @@ NOT_CALLED = {
     "warmup": "compiles everything, which takes minutes: tests/test_warmup.py",
     "Recommendation": "made by recommend",
     **dict.fromkeys(
-        ("CriticalPoint", "DepthScales", "FixedPoint", "Prediction", "Stability"), "returned by the theory"
+        (
+            "CriticalPoint",
+            "Curvature",
+            "DepthScales",
+            "FiniteWidth",
+            "FixedPoint",
+            "Moments",
+            "Prediction",
+            "Stability",
+        ),
+        "returned by the theory",
     ),
     "SweepError.of": "called by sweep alone, with its own result",
 }

@@ -14,8 +14,8 @@ from formulas import FORMULAS, SELU_ALPHA, SELU_SCALE
 
 DTYPES = ["float32", "float64"]
 BOUND = 3  # of the module's docstring, in eps max(1, |value|)
-PARAMETERS = {"leaky_relu": 0.01, "elu": 1.5}
-PIECEWISE_LINEAR = {"linear", "relu", "leaky_relu", "hard_tanh", "relu6"}
+PARAMETERS = {"leaky_relu": 0.01, "elu": 1.5, "prelu": 0.25, "celu": 1.5}
+PIECEWISE_LINEAR = {"linear", "relu", "leaky_relu", "prelu", "hard_tanh", "relu6", "hard_sigmoid"}
 
 
 @cache
@@ -101,7 +101,12 @@ def test_infinities_and_nan(name, dtype):
         "sigmoid": ((1, 0), (0, 0)),
         "tanh": ((1, -1), (0, 0)),
         "leaky_relu": ((math.inf, -math.inf), (1, p)),
+        "prelu": ((math.inf, -math.inf), (1, p)),
+        "relu_squared": ((math.inf, 0), (math.inf, 0)),
         "elu": ((math.inf, -p), (1, 0)),
+        "celu": ((math.inf, -p), (1, 0)),
+        "log_sigmoid": ((0, -math.inf), (0, 1)),
+        "hard_sigmoid": ((1, 0), (0, 0)),
         "selu": ((math.inf, -scale * alpha), (scale, 0)),
         "softsign": ((1, -1), (0, 0)),
         "hard_tanh": ((1, -1), (0, 0)),
@@ -124,6 +129,11 @@ def test_derivatives_at_the_kinks_are_those_of_torch(dtype):
         "selu": ([0], [float(SELU_SCALE * SELU_ALPHA)]),
         "hard_tanh": ([-1, 1], [0, 0]),
         "relu6": ([0, 6], [0, 0]),
+        "prelu": ([0, -0.0], [0.25, 0.25]),
+        "relu_squared": ([0, -0.0], [0, 0]),
+        "celu": ([0, -0.0], [1, 1]),
+        "hard_sigmoid": ([-3, 3], [0, 0]),
+        "hard_swish": ([-3, 3], [0, 1]),
     }
     for name, (z, slopes) in expected.items():
         np.testing.assert_allclose(evaluate(name, np.array(z, dtype))[1], slopes, rtol=np.finfo(dtype).eps)

@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "theory.md").read_text(encoding=
 def test_its_examples_print_what_it_says():
     names = {}
     examples = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", PAGE, re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 5
     for code, output in examples:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
@@ -38,7 +38,7 @@ def test_its_table_has_every_activation_and_its_critical_point():
             point = theory.edge_of_chaos(name)
             assert (point.kind, " ".join(point.stability.attracts_from)) == (kind, side)
             assert f"{point.sigma_b**2:.8f}" == (f"{float(b):.8f}")
-            if name != "leaky_relu":
+            if name not in ("leaky_relu", "prelu"):
                 assert f"{point.sigma_w**2:.8f}" == f"{float(w):.8f}"
             if q != "any":
                 assert f"{point.q:.4f}" == f"{float(q):.4f}"

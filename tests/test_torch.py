@@ -28,6 +28,12 @@ PHI = {
     "hard_tanh": F.hardtanh,
     "relu6": F.relu6,
     "mish": F.mish,
+    "prelu": lambda z: F.leaky_relu(z, 0.25),
+    "relu_squared": lambda z: torch.relu(z) ** 2,
+    "celu": F.celu,
+    "log_sigmoid": F.logsigmoid,
+    "hard_sigmoid": lambda z: F.relu6(z + 3) / 6,  # its own has a float32's 1/6 for a derivative
+    "hard_swish": F.hardswish,
     "sin": torch.sin,
 }
 NORMALIZE = {

@@ -52,7 +52,7 @@ def soft_clip_slope(z):
 
 
 @numba.njit
-def hard_sigmoid(z):
+def my_hard_sigmoid(z):
     return min(max(z / 6 + 0.5, 0), 1)
 
 
@@ -141,7 +141,7 @@ def test_the_numerical_derivative_at_a_kink_is_the_mean_and_elsewhere_right(dtyp
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activation", [my_tanh, my_relu, soft_clip, hard_sigmoid, (my_tanh, my_tanh_slope)])
+@pytest.mark.parametrize("activation", [my_tanh, my_relu, soft_clip, my_hard_sigmoid, (my_tanh, my_tanh_slope)])
 def test_infinities_and_nan_trap_nothing(activation, dtype, capfd):
     z = np.array([np.inf, -np.inf, np.nan, 1e38, -1e38], dtype)
     value, slope = by_address(activation, z)
@@ -270,7 +270,7 @@ def test_kinks_are_found_wherever_they_are():
     assert find_kinks(lambda z: np.abs(z - 1 / 3)) == (0.3333333333,)
     assert find_kinks(lambda z: np.clip(z, -math.e, 11 * math.pi / 3)) == (-2.7182818285, 11.5191730632)
     assert find_kinks(lambda z: 1e-9 * np.sign(z - 2)) == (2.0,)
-    assert get_activation(hard_sigmoid).kinks == (-3.0, 3.0)
+    assert get_activation(my_hard_sigmoid).kinks == (-3.0, 3.0)
     assert find_kinks(lambda z: np.tanh(20 * z)) == ()
     assert find_kinks(np.floor) == ()  # more than can be split at
     assert find_kinks(lambda z: np.full_like(z, np.nan)) == ()
@@ -304,14 +304,16 @@ def test_theory_is_that_of_the_tables_function(activation, name, digits):
 
 
 def test_theory_of_a_clipped_line_has_its_closed_form():
-    # E[hard_sigmoid] = 1/2, and with t = 3 / sqrt(q): Var = (q (erf - 2 t density) + 9 erfc) / 36 of |z| <> 3.
+    # E[my_hard_sigmoid] = 1/2, and with t = 3 / sqrt(q): Var = (q (erf - 2 t density) + 9 erfc) / 36 of |z| <> 3.
     q = 4.0
     t = 3 / math.sqrt(q)
     inside = math.erf(t / math.sqrt(2))
     density = math.exp(-t * t / 2) / math.sqrt(2 * math.pi)
     variance = (q * (inside - 2 * t * density) + 9 * (1 - inside)) / 36
-    assert theory.variance_map(hard_sigmoid, sigma_w=1.0, q0=q, depth=1)[0] == pytest.approx(variance + 0.25, rel=1e-13)
-    assert theory.chi1(hard_sigmoid, sigma_w=1.0, q=q) == pytest.approx(inside / 36, rel=1e-9)
+    assert theory.variance_map(my_hard_sigmoid, sigma_w=1.0, q0=q, depth=1)[0] == pytest.approx(
+        variance + 0.25, rel=1e-13
+    )
+    assert theory.chi1(my_hard_sigmoid, sigma_w=1.0, q=q) == pytest.approx(inside / 36, rel=1e-9)
 
 
 def test_gain_is_by_second_moment():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +28,8 @@ class Activation:
         phi(z, p) and phi'(z, p) on float64 arrays, p the parameter (ignored where there is none).
     parameter : str or None
         What the parameter is called, None where there is none.
-    default : float or None
-        The parameter's default.
+    default, least : float
+        The parameter's default, None where there is no parameter, and its least value.
     table_gain : callable or None
         gain(p) as in PyTorch's table; None where that has no entry, so that the second moment decides.
     saturation : (float, float) or None
@@ -51,6 +52,7 @@ class Activation:
     derivative: Function
     parameter: str | None = None
     default: float | None = None
+    least: float = -math.inf
     table_gain: Callable[[float], float] | None = None
     saturation: tuple[float, float] | None = None
     range: tuple[float, float] | None = None
@@ -76,7 +78,7 @@ class Activation:
             raise ValueError(
                 f"argument '{argument}' must be None for {self.name!r}, which has no parameter, got {shown(param)}"
             )
-        return check_finite(argument, param)
+        return check_finite(argument, param, minimum=self.least)
 
     def image(self, z: Array, p: float) -> tuple[float, float]:
         """Return the least and the greatest finite phi(z), as far apart as float32 needs to tell a histogram's bins."""

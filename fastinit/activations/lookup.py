@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..words import entries, plain_string, printable, unknown
+from ..words import check_flag, entries, plain_string, printable, unknown
 from .activation import Activation, ActivationLike
 from .quadrature import rule
 from .table import ACTIVATIONS, ALIASES
@@ -54,22 +54,24 @@ def label(value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _second_moment_gain(row: Activation, p: float) -> float:
+def _moment_gain(row: Activation, p: float, centred: bool) -> float:
     z, weights = rule(1.0, (0.0, *row.kinks))
     with np.errstate(over="ignore", invalid="ignore"):
         a = row.function(z, p)
         # A power of two: whatever the size, the squares are floats, and their digits are the same.
         unit = 2.0 ** (math.frexp(float(np.max(np.abs(a))))[1] - 1)
-        moment = float(weights @ (a / unit) ** 2)
+        a = a / unit
+        if centred:
+            a = a - weights @ a
+        moment = float(weights @ a**2)
     if not 0.0 < moment < math.inf:
-        raise ValueError(
-            f"argument 'nonlinearity' must have a second moment E[phi(z)^2] that is finite and not 0, got {row.name!r}"
-        )
+        figure = "a variance of phi(z)" if centred else "a second moment E[phi(z)^2]"
+        raise ValueError(f"argument 'nonlinearity' must have {figure} that is finite and not 0, got {row.name!r}")
     # The last digits belong to this machine's exp and erf; weights must not.
     return float(f"{1.0 / math.sqrt(moment) / unit:.10g}")
 
 
-def gain(nonlinearity: ActivationLike, param: float | None = None) -> float:
+def gain(nonlinearity: ActivationLike, param: float | None = None, *, centred: bool = False) -> float:
     r"""Return the factor on the weights' standard deviation that makes up for an activation.
 
     For the activations of PyTorch's table the value is that of the table: 1 for `linear`, `sigmoid` and the
@@ -78,7 +80,10 @@ def gain(nonlinearity: ActivationLike, param: float | None = None) -> float:
 
     .. math:: g = 1 / \sqrt{E[\varphi(z)^2]}, \quad z \sim N(0, 1),
 
-    so that weights of variance :math:`g^2 / n_{in}` keep a preactivation variance of 1 from layer to layer.
+    so that weights of variance :math:`g^2 / n_{in}` keep a preactivation variance of 1 from layer to layer. Where the
+    weights of a unit add up to 0 (weight standardisation), the activations' mean has no part in it, and the gain is
+
+    .. math:: g = 1 / \sqrt{\operatorname{Var}[\varphi(z)]}.
 
     Parameters
     ----------
@@ -86,7 +91,9 @@ def gain(nonlinearity: ActivationLike, param: float | None = None) -> float:
         The name of an activation; or a function of one's own, of one number, compiled with ``@numba.njit``, or a
         tuple of two, the function and its derivative.
     param : float, optional
-        Its parameter: `negative_slope` of `leaky_relu` (0.01), `alpha` of `elu` (1.0).
+        Its parameter: `negative_slope` of `leaky_relu` (0.01) and `prelu` (0.25), `alpha` of `elu` and `celu` (1.0).
+    centred : bool
+        Whether the gain is that of the variance, 1 / std of phi(z), for every activation, and no table's.
 
     Returns
     -------
@@ -102,7 +109,8 @@ def gain(nonlinearity: ActivationLike, param: float | None = None) -> float:
     Notes
     -----
     The rule for `relu` is that of He et al. 2015, section 2.2; the second moment extends it. The entries 5/3
-    and 3/4 are PyTorch's convention: by second moment, `tanh` would have 1.5925 and `selu` 1.
+    and 3/4 are PyTorch's convention: by second moment, `tanh` would have 1.5925 and `selu` 1. The centred gain is gamma
+    of Brock, De and Smith 2021, section 4 (NF-nets), who estimated it from samples: 1.7140 for `relu`.
 
     Examples
     --------
@@ -110,8 +118,8 @@ def gain(nonlinearity: ActivationLike, param: float | None = None) -> float:
     2.0000000000000004
     >>> gain("leaky_relu", 0.2)
     1.3867504905630728
-    >>> round(gain("gelu"), 4)
-    1.5335
+    >>> round(gain("gelu"), 4), round(gain("gelu", centred=True), 4)
+    (1.5335, 1.7009)
 
     A function of one's own:
 
@@ -129,4 +137,6 @@ def gain(nonlinearity: ActivationLike, param: float | None = None) -> float:
         raise unknown("nonlinearity", nonlinearity, [*ACTIVATIONS, *ALIASES, *_LINEAR_LAYERS])
     row = get_activation(nonlinearity, "nonlinearity")
     p = row.resolve(param)
-    return row.table_gain(p) if row.table_gain else _second_moment_gain(row, p)
+    if check_flag("centred", centred):
+        return _moment_gain(row, p, True)
+    return row.table_gain(p) if row.table_gain else _moment_gain(row, p, False)

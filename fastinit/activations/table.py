@@ -2,7 +2,8 @@
 
 The functions are the reference in float64: they answer every input, infinities included, without a warning.
 Derivatives at a kink are those of automatic differentiation in PyTorch: 0 for `relu`, the slope for
-`leaky_relu`, 0 at both edges of `hard_tanh` and `relu6`, the left derivative for `elu` and `selu`.
+`leaky_relu`, 0 at both edges of `hard_tanh`, `relu6` and `hard_sigmoid`, the outer one for `hard_swish`, the left
+derivative for `elu` and `selu`.
 """
 
 from __future__ import annotations
@@ -97,6 +98,24 @@ def _elu_derivative(z: Array, p: float) -> Array:
     return np.where(z > 0.0, 1.0, p * np.exp(np.minimum(z, 0.0)))
 
 
+def _celu(z: Array, p: float) -> Array:
+    with np.errstate(over="ignore"):
+        return np.where(z > 0.0, z, p * np.expm1(np.minimum(z, 0.0) / p))
+
+
+def _celu_derivative(z: Array, p: float) -> Array:
+    with np.errstate(over="ignore"):
+        return np.exp(np.minimum(z, 0.0) / p)
+
+
+def _hard_sigmoid(z: Array, p: float = 0.0) -> Array:
+    return np.clip(z / 6.0 + 0.5, 0.0, 1.0)
+
+
+def _hard_swish_derivative(z: Array, p: float) -> Array:
+    return np.where(z <= -3.0, 0.0, np.where(z >= 3.0, 1.0, z / 3.0 + 0.5))
+
+
 def _softplus(z: Array, p: float = 0.0) -> Array:
     return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
 
@@ -120,10 +139,10 @@ def _mish_derivative(z: Array, p: float) -> Array:
 
 
 def _quiet(f: Callable[[Array], Array]) -> Function:
-    """Return f(z, p): the sine of an infinity is NaN, which is the answer and no cause for a warning."""
+    """Return f(z, p): NaN, as the sine of an infinity, and infinity are answers and no cause for a warning."""
 
     def quiet(z: Array, p: float) -> Array:
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             return f(z)
 
     return quiet
@@ -150,6 +169,15 @@ _ROWS = (
         parameter="negative_slope", default=0.01, table_gain=lambda p: math.sqrt(2.0) / math.hypot(1.0, p),
         kinks=(0.0,),
     ),
+    Activation(
+        "prelu", "z if z > 0 else negative_slope * z", _leaky_relu, _leaky_relu_derivative,
+        parameter="negative_slope", default=0.25, table_gain=lambda p: math.sqrt(2.0) / math.hypot(1.0, p),
+        kinks=(0.0,),
+    ),
+    Activation(
+        "relu_squared", "max(z, 0)^2",
+        _quiet(lambda z: np.maximum(z, 0.0) ** 2), _quiet(lambda z: 2.0 * np.maximum(z, 0.0)), kinks=(0.0,),
+    ),
     Activation("gelu", "z * Phi(z), Phi the normal CDF", _gelu, _gelu_derivative),
     Activation(
         "gelu_tanh", "z / 2 * (1 + tanh(sqrt(2/pi) * (z + 0.044715 z^3)))", _gelu_tanh, _gelu_tanh_derivative
@@ -165,7 +193,12 @@ _ROWS = (
         lambda z, p: SELU_SCALE * _elu_derivative(z, SELU_ALPHA),
         table_gain=lambda p: 0.75, kinks=(0.0,),
     ),
+    Activation(
+        "celu", "z if z > 0 else alpha * (exp(z / alpha) - 1)", _celu, _celu_derivative,
+        parameter="alpha", default=1.0, least=1e-30, kinks=(0.0,),
+    ),
     Activation("softplus", "log(1 + exp(z))", _softplus, _sigmoid),
+    Activation("log_sigmoid", "-log(1 + exp(-z))", lambda z, p: -_softplus(-z), lambda z, p: _sigmoid(-z)),
     Activation(
         "softsign", "z / (1 + |z|)", _softsign, _softsign_derivative,
         saturation=(-0.97, 0.97), range=(-1.0, 1.0), kinks=(0.0,),
@@ -180,9 +213,21 @@ _ROWS = (
         lambda z, p: np.clip(z, 0.0, 6.0), lambda z, p: np.where((z > 0.0) & (z < 6.0), 1.0, 0.0),
         saturation=(-math.inf, _below(6.0)), kinks=(0.0, 6.0),
     ),
+    Activation(
+        "hard_sigmoid", "min(max(z / 6 + 1/2, 0), 1)",
+        _hard_sigmoid, lambda z, p: np.where(np.abs(z) < 3.0, 1.0 / 6.0, 0.0),
+        saturation=(float(np.finfo(np.float32).tiny), _below(1.0)), range=(0.0, 1.0), kinks=(-3.0, 3.0),
+    ),
+    Activation(
+        "hard_swish", "z * min(max(z / 6 + 1/2, 0), 1)",
+        lambda z, p: _not_below(z, 3.0) * _hard_sigmoid(z) + 0.0, _hard_swish_derivative, kinks=(-3.0, 3.0),
+    ),
     Activation("mish", "z * tanh(softplus(z))", _mish, _mish_derivative),
     Activation("sin", "sin(z)", _quiet(np.sin), _quiet(np.cos), range=(-1.0, 1.0)),
 )  # fmt: skip
 
 ACTIVATIONS: dict[str, Activation] = {row.name: row for row in _ROWS}
-ALIASES = {"identity": "linear", "swish": "silu", "hardtanh": "hard_tanh"}
+ALIASES = {
+    "identity": "linear", "swish": "silu", "hardtanh": "hard_tanh", "hardsigmoid": "hard_sigmoid",
+    "hardswish": "hard_swish", "logsigmoid": "log_sigmoid", "relu2": "relu_squared",
+}  # fmt: skip

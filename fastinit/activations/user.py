@@ -90,11 +90,11 @@ def _activation(pair: tuple[Any, Any]) -> Activation:
 
     name, phi = pair[0].py_func.__name__, part(0)
     kinks = find_kinks(lambda z: phi(z, 0.0))
-    slope = part(1) if pair[1] is not None else _differences(phi, kinks)
+    slope = part(1) if pair[1] is not None else differences(phi, kinks)
     return Activation(name, f"{name}(z)", phi, slope, kinks=kinks, user=pair, code=_code_hash(pair))
 
 
-def _differences(phi: Function, kinks: tuple[float, ...]) -> Function:
+def differences(phi: Function, kinks: tuple[float, ...]) -> Function:
     """Return the derivative of phi by central differences, which do not reach across a kink."""
 
     def slope(z: Array, p: float) -> Array:

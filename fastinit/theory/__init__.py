@@ -23,11 +23,15 @@ chapter 5, tell where a critical signal stays. Cho and Saul 2009 have the closed
 """
 
 from .critical import CriticalPoint, critical_points, edge_of_chaos
+from .curvature import Curvature, chi2, curvature_map
+from .finite import FiniteWidth, finite_width
 from .fixedpoints import FixedPoint, Stability, fixed_point, fixed_points
 from .maps import DepthScales, chi1, correlation_map, depth_scales, variance_map
+from .moments import Moments, moments
 from .prediction import Prediction, predict
 
 __all__ = [
-    "CriticalPoint", "DepthScales", "FixedPoint", "Prediction", "Stability", "chi1", "correlation_map",
-    "critical_points", "depth_scales", "edge_of_chaos", "fixed_point", "fixed_points", "predict", "variance_map",
+    "CriticalPoint", "Curvature", "DepthScales", "FiniteWidth", "FixedPoint", "Moments", "Prediction", "Stability",
+    "chi1", "chi2", "correlation_map", "critical_points", "curvature_map", "depth_scales", "edge_of_chaos",
+    "finite_width", "fixed_point", "fixed_points", "moments", "predict", "variance_map",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..activations import Activation, ActivationLike, get_activation
 from ..activations.quadrature import pair_mean, rule
+from ..activations.user import differences
 from ..words import check_finite
 
 Array = NDArray[np.float64]
@@ -75,6 +76,10 @@ class Layer:
         unit = _UNIT if _HUGE < q < math.inf else 1.0
         return self._mean(lambda z: (self.phi(z) / unit) ** 2, q) * unit * unit
 
+    def fourth_moment(self, q: float) -> float:
+        """Return the mean fourth power of the activations."""
+        return self._mean(lambda z: self.phi(z) ** 4, q)
+
     def moments(self, q: float) -> tuple[float, float, float]:
         """Return mean, variance and mean square of the activations."""
         z, w = self._rule(q)
@@ -101,6 +106,18 @@ class Layer:
     def chi1(self, q: float) -> float:
         """Return the derivative of the covariance map at c = 1."""
         return self._weighted(self._mean(lambda z: self.slope(z) ** 2, max(q, _TINY)))
+
+    def chi2(self, q: float) -> float:
+        """Return sigma_w^2 E[phi''^2], inf where phi' jumps."""
+        if self.sigma_w and any(self._jumps(kink) for kink in self.activation.kinks):
+            return math.inf
+        bend = differences(self.activation.derivative, self.activation.kinks)
+        return self._weighted(self._mean(lambda z: bend(z, self.p) ** 2, max(q, _TINY)))
+
+    def _jumps(self, kink: float) -> bool:
+        near = 1e-6 * max(1.0, abs(kink))
+        below, above = self.slope(np.array([kink - near, kink + near]))
+        return bool(abs(above - below) > 1e-3)
 
     def chi(self, q: float, gap: float) -> float:
         """Return the derivative of the covariance map at c = 1 - gap."""

@@ -76,6 +76,17 @@ def _elu(f: Functions) -> Any:
     return both
 
 
+def _celu(f: Functions) -> Any:
+    decay, zero, one = f.decay, f.real(0), f.real(1)
+
+    @inline
+    def both(z: Any, p: Any) -> Any:
+        e, em1 = decay(z / p)
+        return select(z > zero, z, p * em1), select(z > zero, one, e)
+
+    return both
+
+
 def _selu(f: Functions) -> Any:
     elu, scale, alpha = _elu(f), f.real(SELU_SCALE), f.real(SELU_ALPHA)
 
@@ -124,6 +135,42 @@ def _softsign(f: Functions) -> Any:
     return both
 
 
+def _relu_squared(f: Functions) -> Any:
+    zero = f.real(0)
+
+    @inline
+    def both(z: Any, p: Any) -> Any:
+        above = select(z < zero, zero, z)
+        return above * above, above + above
+
+    return both
+
+
+def _hard_sigmoid(f: Functions) -> Any:
+    clipped, sixth, half = _clip(0.0, 1.0)(f), f.real(1 / 6), f.real(0.5)
+    edge, zero = f.real(3), f.real(0)
+
+    @inline
+    def both(z: Any, p: Any) -> Any:
+        value, _ = clipped(fma(z, sixth, half), p)
+        return value, select(z > -edge, select(z < edge, sixth, zero), zero)
+
+    return both
+
+
+def _hard_swish(f: Functions) -> Any:
+    sigmoid, third, half = _hard_sigmoid(f), f.real(1 / 3), f.real(0.5)
+    edge, zero, one = f.real(3), f.real(0), f.real(1)
+
+    @inline
+    def both(z: Any, p: Any) -> Any:
+        share, _ = sigmoid(z, p)
+        slope = select(z >= edge, one, fma(z, third, half))
+        return select(z <= -edge, zero, z * share), select(z <= -edge, zero, slope)
+
+    return both
+
+
 def _softplus(f: Functions) -> Any:
     decay, log1p, zero, one = f.decay, f.log1p, f.real(0), f.real(1)
 
@@ -132,6 +179,18 @@ def _softplus(f: Functions) -> Any:
         e, _ = decay(z)
         upper = one / (one + e)
         return select(z > zero, z, zero) + log1p(e), select(z < zero, e * upper, upper)
+
+    return both
+
+
+def _log_sigmoid(f: Functions) -> Any:
+    decay, log1p, zero, one = f.decay, f.log1p, f.real(0), f.real(1)
+
+    @inline
+    def both(z: Any, p: Any) -> Any:
+        e, _ = decay(z)
+        upper = one / (one + e)
+        return select(z < zero, z, zero) - log1p(e), select(z < zero, upper, e * upper)
 
     return both
 
@@ -211,15 +270,21 @@ _FACTORIES: dict[str, Callable[[Functions], Any]] = {
     "tanh": _tanh,
     "relu": _relu,
     "leaky_relu": _leaky_relu,
+    "prelu": _leaky_relu,
+    "relu_squared": _relu_squared,
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "silu": _silu,
     "elu": _elu,
     "selu": _selu,
+    "celu": _celu,
     "softplus": _softplus,
+    "log_sigmoid": _log_sigmoid,
     "softsign": _softsign,
     "hard_tanh": _clip(-1.0, 1.0),
     "relu6": _clip(0.0, 6.0),
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": _hard_swish,
     "mish": _mish,
     "sin": _sin,
 }
