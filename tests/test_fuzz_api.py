@@ -174,7 +174,8 @@ CALLS = {
         ("name", "formula", "params", "rule")),
     "probe": Call(small(fi.probe), PROBE, ours=WORDS),
     "Dense": Call(lambda units=3, **said: fi.probe(network=[fi.Dense(units, **said)], width=4, batch=2), PARAMETERS | {
-        "units": [3, np.int8(2)], **{word: PROBE[word] for word in PER_LAYER}, "bias": ["zeros", 0.1, np.ones(3)]},
+        "units": [3, np.int8(2)], **{word: PROBE[word] for word in PER_LAYER}, "bias": ["zeros", 0.1, np.ones(3)],
+        "alpha": [1.0]},
         ours=WORDS),
     "recommend": Call(small(fi.recommend), NETWORK | {
         "seed": [0, [0, 1]], "candidates": [["he_normal"], ["xavier_normal", ("normal", {"std": 0.1})]]},

@@ -96,14 +96,6 @@ class Dense:
         for name, value in {"units": units, "said": said, "params": params}.items():
             object.__setattr__(self, name, value)
 
-    def word(self, name: str, otherwise: Any) -> Any:
-        """Return what the layer says by that name, or what is said of all layers."""
-        # Of scheme and sigma_w whoever says the one has said the other.
-        other = {"scheme": "sigma_w", "sigma_w": "scheme"}.get(name)
-        if other in self.said:
-            otherwise = getattr(Arguments, name)
-        return self.said.get(name, otherwise)
-
     def __repr__(self) -> str:
         said = {**self.said, **self.params}
         words = [f"{word}={label(value) if is_function(value) else shown(value)}" for word, value in said.items()]
@@ -130,7 +122,7 @@ class Words(NamedTuple):
             return cls(every, params, Entries("params", [{}], False), None)
         layers = check_network(given)
         merged = {
-            word: Entries(word, [layer.word(word, own) for layer, own in zip(layers, said, strict=True)], True)
+            word: Entries(word, [_word(word, layer, own) for layer, own in zip(layers, said, strict=True)], True)
             for word, said in ((word, entry.spread(len(layers))) for word, entry in every.items())
         }
         units = []
@@ -143,6 +135,13 @@ class Words(NamedTuple):
     def several(self) -> bool:
         """Whether layers may differ in more than their sizes."""
         return any(said.several for said in self.entries.values())
+
+
+def _word(name: str, layer: Dense, otherwise: Any) -> Any:
+    """Return what a layer says by that name, or what is said of all layers."""
+    # Of scheme and sigma_w whoever says the one has said the other.
+    other = {"scheme": "sigma_w", "sigma_w": "scheme"}.get(name)
+    return layer.said.get(name, getattr(Arguments, name) if other in layer.said else otherwise)
 
 
 def check_network(given: Arguments) -> list[Dense]:
@@ -188,6 +187,11 @@ class Layer(NamedTuple):
     def bias_word(self) -> str | float:
         """The bias as a file has it."""
         return (self.bias or "zeros") if isinstance(self.bias, float) else "biases"
+
+
+def each(value: Any, depth: int) -> list[Any]:
+    """Return what a setting, or a parameter, is in each layer: a tuple has an entry for each."""
+    return list(value) if isinstance(value, tuple) else [value] * depth
 
 
 def in_runs(values: Any) -> str:

@@ -16,7 +16,7 @@ from ..showing.tables import layer_table
 from ..words import needs, shown, tied, writable
 from .fields import LARGEST, RECORDED, check_counts, check_layers, check_numbers, read_json
 from .figures import FIGURES, Figure
-from .layers import in_runs
+from .layers import each, in_runs
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class ProbeResult(Settings):
         shared = _in_brackets((key, value) for key, value in self.params.items() if key not in apart)
         if not (apart or isinstance(self.scheme, tuple)):
             return f"{self.scheme}{shared}"
-        names = self.scheme if isinstance(self.scheme, tuple) else (self.scheme,) * self.depth
+        names = each(self.scheme, self.depth)
         own = ([(key, value[i]) for key, value in apart.items() if value[i] is not None] for i in range(self.depth))
         return in_runs(tuple(f"{name}{_in_brackets(words)}" for name, words in zip(names, own, strict=True))) + shared
 

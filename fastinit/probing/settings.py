@@ -124,10 +124,6 @@ class Settings:
         """Number of layers."""
         return len(self.widths) - 1
 
-    def each(self, value: Any) -> list[Any]:
-        """Return what a setting, or a parameter, is in each layer."""
-        return list(value) if isinstance(value, tuple) else [value] * self.depth
-
     def settings(self) -> dict[str, Any]:
         """Return these arguments by their names."""
         return {name: getattr(self, name) for name in SETTINGS}

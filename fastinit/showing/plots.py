@@ -14,6 +14,7 @@ from fastinit_kernels.numeric.integers import ceil_div
 
 from ..activations import ACTIVATIONS
 from ..files import path_name, replacing
+from ..probing.layers import each
 from ..theory.limits import collapsed
 from ..words import needs, number, shown
 from .tables import choose
@@ -214,8 +215,8 @@ def _prediction(result: "ProbeResult") -> Any:
     from ..theory import predict
 
     # Of a user's function the result has but the name.
-    activations = [ACTIVATIONS[name] for name in result.each(result.activation) if name in ACTIVATIONS]
-    biases = [0.0 if bias == "zeros" else bias for bias in result.each(result.bias)]
+    activations = [ACTIVATIONS[name] for name in each(result.activation, result.depth) if name in ACTIVATIONS]
+    biases = [0.0 if bias == "zeros" else bias for bias in each(result.bias, result.depth)]
     if len(activations) < result.depth or "biases" in biases:
         return None
     widths = np.array(result.widths)
@@ -224,11 +225,11 @@ def _prediction(result: "ProbeResult") -> Any:
     unknown_mean = result.inputs == "given" and (result.residual or result.normalize)
     if unknown_mean or not np.all(np.isfinite(sigma_w)) or np.any(sigma_w == 0):
         return None
-    params = [result.each(result.params.get(phi.parameter or ""))[i] for i, phi in enumerate(activations)]
+    params = [each(result.params.get(phi.parameter or ""), result.depth)[i] for i, phi in enumerate(activations)]
     return predict(
         collapsed(activations),
         sigma_w=sigma_w,
-        sigma_b=collapsed(np.hypot(biases, result.each(result.sigma_b)).tolist()),
+        sigma_b=collapsed(np.hypot(biases, each(result.sigma_b, result.depth)).tolist()),
         second_moment=result.input_q,
         depth=result.depth,
         param=collapsed(params),
