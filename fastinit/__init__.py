@@ -11,6 +11,7 @@ from .models import Plan as Plan
 from .models import check as check
 from .probing.advice import Recommendation as Recommendation
 from .probing.advice import recommend as recommend
+from .probing.layers import Dense as Dense
 from .probing.probe import probe as probe
 from .probing.result import ProbeResult as ProbeResult
 from .probing.sweep import sweep as sweep

@@ -153,6 +153,23 @@ class fitting:  # noqa: N801 - read as a word: with fitting("shape", …)
         ) from error
 
 
+class in_layer:  # noqa: N801 - read as a word: with in_layer(3)
+    """Name the layer in what is refused in the block, behind the value received; None: there is none to name."""
+
+    def __init__(self, layer: int | None) -> None:
+        self._layer = layer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._layer is None or not isinstance(error, ValueError | TypeError):
+            return
+        words, hint, meant = str(error).partition("; did you mean")
+        refusal = ValueError if isinstance(error, ValueError) else TypeError
+        raise refusal(f"{words} for layer {self._layer}{hint}{meant}") from None
+
+
 def attribute(value: object, name: str) -> Any:
     """Return an attribute, None where there is none or the code behind it fails."""
     try:

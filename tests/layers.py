@@ -38,9 +38,11 @@ def images(kernel, side, channels, batch, dtype, seed=0):
 
 
 def one_pass(activation, layers, inputs, *, cotangent=None, **options):
-    """All figures of one pass forward and, with a cotangent, one backward."""
+    """All figures of one pass forward and, with a cotangent, one backward; activation: one, or one a layer."""
     depth = len(layers)
-    forward, gradients = run(activation, layers, inputs, cotangents={depth: cotangent} if cotangent else {}, **options)
+    each = [activation] * depth if isinstance(activation, str) else activation
+    layers = [layer._replace(activation=phi) for layer, phi in zip(layers, each, strict=True)]
+    forward, gradients = run(layers, inputs, cotangents={depth: cotangent} if cotangent else {}, **options)
     return forward | gradients.get(depth, {})
 
 
@@ -49,16 +51,17 @@ def probe(
     normalize=None, skips=None, branch_scale=1.0, correlation=0.0, **options,
 ):  # fmt: skip
     """A network of given arrays, as the twin takes it."""
-    saturation = twin.ACTIVATIONS[activation][2] or (np.nan, np.nan)
+    each = [activation] * len(weights) if isinstance(activation, str) else activation
+    how = [normalize] * len(weights) if normalize is None or isinstance(normalize, str) else normalize
     layers = [
         Layer(
             *w.shape[-2:],
             weight=Source(array=w),
             bias=None if b is None else Source(array=b),
             range=RANGE,
-            saturation=saturation,
+            saturation=twin.ACTIVATIONS[each[index]][2] or (np.nan, np.nan),
             branch_scale=branch_scale if skips and skips[index] else None,
-            normalize=normalize,
+            normalize=how[index],
         )
         for index, (w, b) in enumerate(zip(weights, biases, strict=True))
     ]

@@ -44,12 +44,18 @@ def _normalized(x, how):
     return (centred * inverse, inverse) if how else (x, None)
 
 
+def _each(value, depth):
+    """What is the same in all layers, or has an entry a layer."""
+    return [value] * depth if value is None or isinstance(value, str) else value
+
+
 def forward(activation, weights, biases, inputs, normalize=None, skips=None, branch_scale=1.0):
-    """Return (h_l, z_l, a_l) of every layer; skips: whether each layer has one."""
-    phi = ACTIVATIONS[activation][0]
+    """Return (h_l, z_l, a_l) of every layer; activation and normalize may be lists; skips: whether a layer has one."""
+    activations, how = _each(activation, len(weights)), _each(normalize, len(weights))
     a, layers = inputs.astype(np.float64), []
     for index, (w, b) in enumerate(zip(weights, biases, strict=True)):
-        h, _ = _normalized(a, normalize)
+        h, _ = _normalized(a, how[index])
+        phi = ACTIVATIONS[activations[index]][0]
         z = _product(h, w.astype(np.float64))
         if b is not None:
             z = z + b.astype(np.float64)
@@ -84,10 +90,11 @@ def figures(activation, w, z, a):
 
 def gradients(activation, weights, layers, inputs, cotangent, normalize=None, skips=None, branch_scale=1.0):
     """Return (delta_l, dW_l) of every layer."""
-    slope = ACTIVATIONS[activation][1]
+    activations, how = _each(activation, len(weights)), _each(normalize, len(weights))
     upstream, out = cotangent.astype(np.float64), []
     for index in reversed(range(len(weights))):
         h, z, _ = layers[index]
+        slope = ACTIVATIONS[activations[index]][1]
         w = weights[index].astype(np.float64)
         skip = skips and skips[index]
         delta = upstream * slope(z) * (branch_scale if skip else 1.0)
@@ -97,10 +104,10 @@ def gradients(activation, weights, layers, inputs, cotangent, normalize=None, sk
             dw = np.array([np.tensordot(_shifted(h, y, x), delta, ([0, 1, 2], [0, 1, 2])) for _, y, x in _taps(w)])
             down = sum(_shifted(delta, -y, -x) @ tap.T for tap, y, x in _taps(w))
         out.append((delta, dw))
-        if normalize:
+        if how[index]:
             x = inputs.astype(np.float64) if index == 0 else layers[index - 1][2]
-            _, inverse = _normalized(x, normalize)
+            _, inverse = _normalized(x, how[index])
             along = h * (down * h).mean(axis=-1, keepdims=True)
-            down = (down - along - (down.mean(axis=-1, keepdims=True) if normalize == "layer" else 0.0)) * inverse
+            down = (down - along - (down.mean(axis=-1, keepdims=True) if how[index] == "layer" else 0.0)) * inverse
         upstream = down + upstream if skip else down
     return out[::-1]

@@ -129,16 +129,16 @@ def test_passes_from_several_depths_are_those_of_shorter_networks(options):
     options = with_skips(options, weights)
     cotangent = Source(array=np.random.default_rng(7).standard_normal((100, 33)).astype(np.float32))
     layers = [
-        Layer(33, 33, Source(array=w), Source(array=b), branch_scale=options.get("branch_scale"),
+        Layer(33, 33, Source(array=w), Source(array=b), "tanh", branch_scale=options.get("branch_scale"),
               normalize=options.get("normalize"))
         for w, b in zip(weights, biases, strict=True)
     ]  # fmt: skip
     for slab_rows in (96, 1000):
         entering = Inputs(Source(array=inputs), 100)
-        _, several = run("tanh", layers, entering, bins=4, cotangents=dict.fromkeys((2, 4, 1), cotangent),
+        _, several = run(layers, entering, bins=4, cotangents=dict.fromkeys((2, 4, 1), cotangent),
                          slab_rows=slab_rows)  # fmt: skip
         for depth, got in several.items():
-            _, alone = run("tanh", layers[:depth], entering, bins=4, cotangents={depth: cotangent},
+            _, alone = run(layers[:depth], entering, bins=4, cotangents={depth: cotangent},
                            slab_rows=slab_rows)  # fmt: skip
             same(got, alone[depth])
 
@@ -146,9 +146,9 @@ def test_passes_from_several_depths_are_those_of_shorter_networks(options):
 def test_patches_are_kept_for_as_long_as_they_are_read():
     """Numba frees an array after its last use by name; what takes its memory next depends on the number of bins."""
     weights, biases, inputs = images(3, 8, (64, 64, 64), 8, np.float32)
-    layers = [Layer(64, 64, Source(array=w), Source(array=b)) for w, b in zip(weights, biases, strict=True)]
+    layers = [Layer(64, 64, Source(array=w), Source(array=b), "tanh") for w, b in zip(weights, biases, strict=True)]
     entering = Inputs(Source(array=inputs), 8, side=8, window=3)
-    few, many = (run("tanh", layers, entering, bins=bins, cotangents={2: Source.constant(1.0)}) for bins in (30, 300))
+    few, many = (run(layers, entering, bins=bins, cotangents={2: Source.constant(1.0)}) for bins in (30, 300))
     for one, other in ((few[0], many[0]), (few[1][2], many[1][2])):
         for figure in one.keys() - {"histogram"}:
             np.testing.assert_array_equal(one[figure], other[figure], err_msg=figure)

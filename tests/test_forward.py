@@ -49,9 +49,9 @@ def test_networks_of_one_shape_share_their_layout_and_buffers_start_on_cache_lin
     weights, _, inputs = arrays((70, 33, 50), 97, np.float32)
     layers = [Layer(*w.shape, Source(array=w), normalize="rms") for w in weights]
     entering = Inputs(Source(array=inputs), 97)
-    one, other = (Workspace(Stack("tanh", layers, entering, 30, np.float32, 97, True)) for _ in range(2))
+    one, other = (Workspace(Stack(layers, entering, 30, np.float32, 97, True)) for _ in range(2))
     assert one.arrangement is other.arrangement
-    assert one.arrangement is not Stack("tanh", layers, entering, 31, np.float32, 97, True).arrangement
+    assert one.arrangement is not Stack(layers, entering, 31, np.float32, 97, True).arrangement
     for name in ("signal", "output", "operand", "inverses", "slopes"):
         assert ((place_of(one.memory) + 4 * one.arrangement.table[name]) % 64 == 0).all(), name
 
@@ -258,8 +258,8 @@ from fastinit_kernels.probe.run import Inputs, Layer, Source, run
 # Whatever there is: images, a normalisation, a skip, biases, more bins than a word has bits, and the way back.
 w = Source("normal", (1, 2, 3, 4), np.array([1.0] + [0.0] * 23))
 x = Source(array=np.ones((2, 4, 4, 8), np.float32))
-layers = [Layer(8, 8, w, Source.constant(0.0), branch_scale=1.0, normalize="layer")] * 2
-run("gelu", layers, Inputs(x, 2, side=4, window=3), bins=40, cotangents={2: x})
+layers = [Layer(8, 8, w, Source.constant(0.0), "gelu", branch_scale=1.0, normalize="layer")] * 2
+run(layers, Inputs(x, 2, side=4, window=3), bins=40, cotangents={2: x})
 kernels = {k.name: k.dispatcher for k in gc.get_objects() if isinstance(k, Kernel) and k.is_loaded()}
 for name in NAMES:
     kernels[name] = activation_kernel(name, "float32").dispatcher

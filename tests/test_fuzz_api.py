@@ -18,7 +18,7 @@ from odd import answers, labels, lane, made
 import fastinit as fi
 from fastinit import theory
 from fastinit.probing.result import FIGURES
-from fastinit.probing.settings import ARGUMENTS
+from fastinit.probing.settings import ARGUMENTS, PER_LAYER
 from fastinit.weights.schemes import scheme_words
 
 
@@ -140,6 +140,7 @@ PROBE = {
     "weights": [None, [np.ones((3, 2))]],
     "sigma_w": [None, 1.5],
     "backward": [True, False],
+    "network": [None, [fi.Dense(3), fi.Dense(2, activation="linear", bias=[0.1, 0.2])]],
 }
 # A single value of an argument of a sweep, and a list.
 GRID = {name: [*values, *([values] if name != "bias" else [])] for name, values in PROBE.items()}
@@ -173,6 +174,10 @@ CALLS = {
         "name": ["a"], "formula": ["b"], "params": [{}], "rule": [fi.get_scheme("he_normal").rule]},
         ("name", "formula", "params", "rule")),
     "probe": Call(small(fi.probe), PROBE, ours=WORDS),
+    "Dense": Call(lambda units=3, **said: fi.probe(network=[fi.Dense(units, **said)], width=4, batch=2), PARAMETERS | {
+        "units": [3, np.int8(2)], **{word: PROBE[word] for word in PER_LAYER}, "bias": ["zeros", 0.1, np.ones(3)],
+        "alpha": [1.0]},
+        ours=WORDS),
     "recommend": Call(small(fi.recommend), NETWORK | {
         "seed": [0, [0, 1]], "candidates": [["he_normal"], ["xavier_normal", ("normal", {"std": 0.1})]]},
         ("candidates",)),

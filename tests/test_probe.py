@@ -277,7 +277,7 @@ REFUSED = [
     ({"sigma_w": 1.0, "gain": 1.0}, ValueError, "argument 'sigma_w' must be the scheme's only parameter, got gain"),
     ({"bias": "ones"}, ValueError, "argument 'bias' must be 'zeros', a finite number or a list of arrays, got 'ones'"),
     ({"bias": np.nan}, ValueError, "argument 'bias' must be a finite number, got nan"),
-    ({"bias": [np.zeros(3)]}, ValueError, "argument 'bias' must hold one array a layer, of [512"),
+    ({"bias": [np.zeros(3)]}, ValueError, "argument 'bias' must be one value, or hold one for each of 10"),
     ({"seed": -1}, ValueError, "argument 'seed' must be an integer >= 0, got -1"),
     ({"seed": 2**64}, ValueError, "argument 'seed' must be an integer in [0, 2**64), got 18446744073709551616"),
     ({"dtype": "int8"}, ValueError, "argument 'dtype' must be one of bfloat16, float16, float32, float64, got"),

@@ -50,6 +50,8 @@ def label(value: Any) -> Any:
         return get_activation(value).name
     if value is None or isinstance(value, str | int | float | bool | np.generic):
         return value
+    if isinstance(value, list | tuple) and any(map(is_function, value)):
+        return f"[{', '.join(str(label(entry)) for entry in value)}]"
     return f"array {value.shape}" if isinstance(value, np.ndarray) else printable(str(value))
 
 

@@ -15,7 +15,7 @@ from ..theory import fixed_point
 from ..weights.schemes import Scheme, get_scheme
 from ..words import check_integer, entries, nearest, shown
 from .candidates import CRITICAL, by_name, chosen, moments, sensible
-from .evidence import drift, gradient_norms, is_homogeneous, noise, variances
+from .evidence import drift, gradient_norms, homogeneous, noise, variances
 from .measure import measure
 from .network import Network
 from .resolve import resolve
@@ -23,7 +23,7 @@ from .result import ProbeResult
 from .settings import ARGUMENTS
 
 # What `recommend` decides itself.
-_DECIDED = ("scheme", "weights", "sigma_w", "backward")
+_DECIDED = ("scheme", "weights", "sigma_w", "backward", "network")
 _MOST_SEEDS = 1 << 16
 # What the width leaves of a signal over all layers, from which on it is worth a word.
 _NOTED = 0.5
@@ -253,9 +253,13 @@ def _at_best(network: Network) -> tuple[float, float]:
     """Return the factors a layer that right weights reach in layers of these widths, by the formula in the notes."""
     if not network.plain or network.conv:
         return 1.0, 1.0
-    phi, parameter = network.phi, network.parameter
-    signal, gradient = (0.0 if math.isnan(v) else drift(v, network.widths) for v in variances(phi, parameter, 1.0))
-    return math.exp(signal) if is_homogeneous(phi, parameter) else 1.0, math.exp(gradient)
+    signal, gradient = (0.0 if math.isnan(v) else drift(v, network.widths) for v in _variances(network, 1.0))
+    return math.exp(signal) if homogeneous(network) else 1.0, math.exp(gradient)
+
+
+def _variances(network: Network, q: float) -> tuple[float, float]:
+    """Return v of the signal and of the gradient; one activation is recommended for."""
+    return variances(network.layers[0].phi, network.layers[0].parameter, q)
 
 
 def _rate(scheme: Scheme, results: list[ProbeResult], best: tuple[float, float]) -> Candidate:
@@ -305,7 +309,7 @@ def _alike(rated: list[Candidate], network: Network) -> list[list[Candidate]]:
         return min(_severity(c.verdict) for c in group), sum(c.score for c in group) / len(group)
 
     def within(candidate: Candidate) -> tuple[int, int]:
-        return _severity(candidate.verdict), by_name(candidate.scheme, network.phi)
+        return _severity(candidate.verdict), by_name(candidate.scheme, network.layers[0].phi)
 
     return [sorted(group, key=within) for group in sorted(groups.values(), key=order)]
 
@@ -342,10 +346,12 @@ def _why(groups: list[list[Candidate]], network: Network, seeds: int, best: tupl
 def _theory(network: Network) -> str:
     """Say what mean-field theory says of a plain stack with one sigma_w for all layers and centred biases."""
     sigma_w = network.sigma_w()
-    if not network.plain or network.biases != 0.0 or np.ptp(sigma_w) > 1e-9 * sigma_w[0]:
+    same = network.bias == "zeros" and not isinstance(network.sigma_b, tuple)
+    if not network.plain or not same or np.ptp(sigma_w) > 1e-9 * sigma_w[0]:
         return ""
-    parameter = network.parameter if network.phi.parameter else None
-    point = fixed_point(network.phi, sigma_w=float(sigma_w[0]), sigma_b=network.sigma_b, param=parameter)
+    layer = network.layers[0]
+    parameter = layer.parameter if layer.phi.parameter else None
+    point = fixed_point(layer.phi, sigma_w=float(sigma_w[0]), sigma_b=layer.sigma_b, param=parameter)
     if point.q == math.inf:
         phase = "unstable: the signal grows from layer to layer"
     elif abs(point.chi1 - 1.0) < CRITICAL:
@@ -362,7 +368,7 @@ def _width(network: Network, best: tuple[float, float]) -> str:
     whole = best[1] ** network.depth
     if whole > _NOTED:
         return ""
-    v = max(variances(network.phi, network.parameter, 1.0))
+    v = max(_variances(network, 1.0))
     units = 1.0 / float(np.mean(1.0 / np.array(network.widths[1:])))
     return (
         f"In layers of {units:.3g} units chance alone takes a factor of exp(-{v:.3g}/(4 n)) = {best[1]:.4f} a layer, "
@@ -373,7 +379,7 @@ def _width(network: Network, best: tuple[float, float]) -> str:
 def _chance(groups: list[list[Candidate]], network: Network, seeds: int) -> str:
     """Say how much of a factor is chance, and who else could have won."""
     first, alike = groups[0][0], [c.label for c in groups[0][1:]]
-    v, _ = variances(network.phi, network.parameter, float(first.results[0].q[-1]))
+    v, _ = _variances(network, float(first.results[0].q[-1]))
     moved = noise(v, network.widths, network.depth - 1) / math.sqrt(seeds)
     if not (network.plain and math.isfinite(moved)):
         return ""

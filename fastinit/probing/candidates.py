@@ -62,8 +62,9 @@ def _pair(candidate: Any) -> tuple[str, dict[str, Any]]:
 
 def sensible(phi: Activation, network: Network) -> list[Scheme]:
     """Return the default candidates, each law once: in a square network fan_in and fan_out are the same."""
-    parameter = network.parameter if phi.parameter else None
-    slope = {"negative_slope": network.parameter} if phi.parameter == "negative_slope" else {}
+    layer = network.layers[0]
+    parameter = layer.parameter if phi.parameter else None
+    slope = {"negative_slope": layer.parameter} if phi.parameter == "negative_slope" else {}
     named: dict[str, list[tuple[str, dict[str, Any]]]] = {
         "he": [("he_normal", slope), ("he_uniform", slope), ("he_normal", slope | {"truncated": True}),
                ("he_normal", slope | {"mode": "fan_out"})],
@@ -72,8 +73,7 @@ def sensible(phi: Activation, network: Network) -> list[Scheme]:
     }  # fmt: skip
     given = [pair for family in _FAMILIES.get(phi.name, _HE) for pair in named[family]]
     given += [
-        ("variance_scaling", {"gain": gain, "distribution": "normal"})
-        for gain in _gains(phi, parameter, network.sigma_b)
+        ("variance_scaling", {"gain": gain, "distribution": "normal"}) for gain in _gains(phi, parameter, layer.sigma_b)
     ]
     laws: dict[Any, Scheme] = {}
     for name, params in given:

@@ -6,12 +6,13 @@ Every sentence names one of these words, and numbers that were measured.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ..words import number
-from .evidence import Change, Evidence, drift, is_homogeneous, median, noise, usual_gains, variances
+from .evidence import Change, Evidence, drift, homogeneous, median, noise, usual_gains, variances
 
 # Biases, inputs or weights are the cause of a thing when they make up more than half of it.
 HALF = 0.5
@@ -27,16 +28,16 @@ _MOST_IN_FLOAT32 = 88.0
 
 def of_large(e: Evidence, layer: int) -> str:
     """Say what makes a layer's preactivations too large for its activation."""
-    phi, x, gain = e.network.phi, e.entering(layer), e.gain[layer]
-    _, high = usual_gains(phi, e.network.parameter)
+    of, x, gain = e.network.layers[layer], e.entering(layer), e.gain[layer]
+    _, high = usual_gains(of.phi, of.parameter)
     if e.bias_share(layer) > HALF:
         return _biases(e, layer)
     if _mean_counts(e, layer):
         return _means(e, layer)
     by_weights, by_inputs = gain / high, x if layer == 0 else e.input
     if max(by_weights, by_inputs) < 1.0 + PART:
-        return _activation(e)
-    if by_weights >= by_inputs or e.network.normalize:
+        return _activation(e, (layer,))
+    if by_weights >= by_inputs or of.normalize:
         return _weights(e, (layer,))
     return _inputs(e) + (f", and {_weights(e, (layer,))}" if by_weights > 3 else "")
 
@@ -49,10 +50,10 @@ def of_dead(e: Evidence, layer: int) -> str:
         return f"the bias of {number(bias)} holds its preactivations, of mean {number(mean)}, below 0"
     if _mean_counts(e, layer):
         return _means(e, layer)
-    phi = e.network.phi
-    if not phi.function(np.array([0.5, 1.0, 3.0]), e.network.parameter).any():
-        return f"it is the activation: {phi.name} is 0 there, above 0 as well as below"
-    low, _ = usual_gains(phi, e.network.parameter)
+    of = e.network.layers[layer]
+    if not of.phi.function(np.array([0.5, 1.0, 3.0]), of.parameter).any():
+        return f"it is the activation: {of.phi.name} is 0 there, above 0 as well as below"
+    low, _ = usual_gains(of.phi, of.parameter)
     if e.gain[layer] < HALF * low:
         return _weights(e, (layer,))
     return f"with a width of {units} it takes no more than chance: a unit is off for like inputs with probability 1/2"
@@ -60,7 +61,7 @@ def of_dead(e: Evidence, layer: int) -> str:
 
 def of_nothing(e: Evidence) -> str:
     """Say why no weight gets a gradient."""
-    phi = e.network.phi.name
+    phi = e.network.layers[e.last].phi.name
     if e.network.branch_scale == 0 and any(e.network.skips):
         return "branch_scale=0 takes every branch away, its weights' gradients with it, for as long as it stays 0"
     if not any(e.gain):
@@ -92,11 +93,10 @@ def of_change(e: Evidence, change: Change) -> str:
     layers = range(min(change.first, change.last) + 1, max(change.first, change.last) + 1)
     if _head_counts(e, change):
         return _head(e)
-    gain = _typical_gain(e, layers)
-    share = _excess(e, gain) * len(layers) / total if n.plain and total else 0.0
+    share = _excess(e, layers) * len(layers) / total if n.plain and total else 0.0
     if share > HALF:
         return _weights(e, layers)
-    if not is_homogeneous(n.phi, n.parameter) and not n.normalize and e.input > 4.0:
+    if not homogeneous(n) and not n.layers[0].normalize and e.input > 4.0:
         return _inputs(e)
     shares = [e.bias_share(layer) for layer in range(e.depth)]
     if float(np.median(shares)) > HALF or (total > 0 and shares[0] > HALF):
@@ -114,15 +114,15 @@ def of_change(e: Evidence, change: Change) -> str:
         return _weights(e, layers)
     if math.isfinite(change.rate) and abs(log(change.rate)) < NEAR_ONE:
         return f"it is the depth: {number(change.rate, 3)} a layer is near 1, but there are {e.depth} of them"
-    return _activation(e)
+    return _activation(e, range(e.depth))
 
 
 def of_a_deeper_network(e: Evidence, lost: float) -> Iterator[str]:
     """Say of a healthy network when a deeper one would be lost, if its weights tell: they change all layers alike."""
     n, layers = e.network, range(e.depth)
-    if not e.end or not is_homogeneous(n.phi, n.parameter) or not n.plain:
+    if not e.end or not homogeneous(n) or not n.plain or len(n.kinds) > 1:
         return
-    excess = _excess(e, _typical_gain(e, layers))
+    excess = _excess(e, layers)
     centred = (4.0 * np.abs(e.figures["weight_mean"]) < e.figures["weight_std"]).all()
     if abs(excess) < NEAR_ONE or not centred or max(e.gain) > (1.0 + PART) * min(e.gain):
         return
@@ -137,27 +137,38 @@ def _inputs(e: Evidence) -> str:
     return f"the inputs are too {size} (rms {number(e.input)}, where about 1 is usual)"
 
 
-def _excess(e: Evidence, gain: float) -> float:
-    """How far the weights' gain is beyond those in use, in its logarithm."""
-    low, high = usual_gains(e.network.phi, e.network.parameter)
+def _excess(e: Evidence, layers: Sequence[int]) -> float:
+    """How far the weights' gain in these layers is beyond those in use, in its logarithm, on average."""
+    gain, (low, high) = _typical_gain(e, layers), _usual(e, layers)
     return log(gain) - log(min(max(gain, low), high))
+
+
+def _usual(e: Evidence, layers: Sequence[int]) -> tuple[float, float]:
+    """Return the least and the greatest gain in use, on average over layers of several activations."""
+    gains = Counter(usual_gains(e.network.layers[layer].phi, e.network.layers[layer].parameter) for layer in layers)
+    if len(gains) == 1:
+        return next(iter(gains))
+    low, high = (math.exp(math.fsum(n * log(g[end]) for g, n in gains.items()) / gains.total()) for end in (0, 1))
+    return low, high
 
 
 def _weights(e: Evidence, layers: Sequence[int]) -> str:
     """Say that the weights of these layers are too large or too small, or those of the one that makes most of it."""
-    phi = e.network.phi
-    excess = [_excess(e, e.gain[layer]) for layer in layers]
+    excess = [_excess(e, (layer,)) for layer in layers]
     worst = max(range(len(layers)), key=lambda i: abs(excess[i]))
     whose, gain = "the weights", _typical_gain(e, layers)
     if _differs(e, layers[worst]) and abs(excess[worst]) > HALF * abs(math.fsum(excess)):
-        layer, gain = layers[worst], e.gain[layers[worst]]
+        layer, layers = layers[worst], (layers[worst],)
+        gain = e.gain[layer]
         whose += f" of the head, layer {layer}," if layer == e.last else f" of layer {layer}"
     if gain == 0:
         return f"{whose} are 0"
-    low, high = (number(x, 3) for x in usual_gains(phi, e.network.parameter))
+    low, high = (number(x, 3) for x in _usual(e, layers))
+    phis = [*dict.fromkeys(e.network.layers[layer].phi.name for layer in layers)]
+    need = f"{phis[0]} needs" if len(phis) == 1 else f"{', '.join(phis[:-1])} and {phis[-1]} need on average"
     return (
-        f"{whose} are too {'large' if _excess(e, gain) > 0 else 'small'}: their rms times sqrt(fan_in) is "
-        f"{number(gain, 3)}, {phi.name} needs {low if low == high else f'{low} to {high}'}"
+        f"{whose} are too {'large' if _excess(e, layers) > 0 else 'small'}: their rms times sqrt(fan_in) is "
+        f"{number(gain, 3)}, {need} {low if low == high else f'{low} to {high}'}"
     )
 
 
@@ -192,13 +203,18 @@ def _width(e: Evidence) -> str:
     )
 
 
-def _activation(e: Evidence) -> str:
-    phi, std = e.network.phi, e.figures["weight_std"][: e.depth]
-    slopes = e.figures["chi"][: e.depth] / (e.network.fan_in[: e.depth] * std**2)
+def _activation(e: Evidence, layers: Sequence[int]) -> str:
+    """Say it of the activation of these layers; of several that of most of them."""
+    counts = Counter(e.network.layers[layer].phi for layer in layers)
+    phi = max(counts, key=counts.__getitem__)
+    same = [layer for layer in range(e.depth) if e.network.layers[layer].phi == phi]
+    std, fan_in = e.figures["weight_std"][same], e.network.fan_in[same]
+    slopes = e.figures["chi"][same] / (fan_in * std**2)
     slope = float(np.median(slopes[np.isfinite(slopes)])) if np.isfinite(slopes).any() else math.nan
     if math.isnan(slope):
         return f"it is the activation, {phi.name}"
-    normalized = f" behind normalize={e.network.normalize!r}" if e.network.normalize else ""
+    how = e.network.layers[layers[0]].normalize
+    normalized = f" behind normalize={how!r}" if how else ""
     return f"it is the activation: the slopes of {phi.name}{normalized} have a mean square of {number(slope)}"
 
 
@@ -246,8 +262,9 @@ def _border(e: Evidence) -> float:
 def _chance(e: Evidence) -> float:
     q = e.figures["q"][: e.depth]
     q = q[(q > 0) & np.isfinite(q)]
-    both = variances(e.network.phi, e.network.parameter, float(np.median(q)) if q.size else 1.0)
-    return max((v for v in both if math.isfinite(v)), default=0.0)
+    middle = float(np.median(q)) if q.size else 1.0
+    every = [v for layer in e.network.kinds for v in variances(layer.phi, layer.parameter, middle)]
+    return max((v for v in every if math.isfinite(v)), default=0.0)
 
 
 def _by_chance(e: Evidence, total: float, steps: int) -> bool:

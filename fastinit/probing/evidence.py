@@ -84,16 +84,16 @@ class Evidence:
 
     def entering(self, layer: int) -> float:
         """Return the root mean square of what meets the layer's weights."""
-        if self.network.normalize:
+        if self.network.layers[layer].normalize:
             return 1.0
         return float(self.size[layer - 1]) if layer else self.input
 
     def biases(self, layer: int) -> tuple[float, float]:
         """Return the mean and the root mean square of a layer's biases."""
-        bias = self.network.biases
-        if isinstance(bias, float):
-            return bias, math.hypot(bias, self.network.sigma_b)
-        b = bias[layer].astype(np.float64)
+        of = self.network.layers[layer]
+        if isinstance(of.bias, float):
+            return of.bias, math.hypot(of.bias, of.sigma_b)
+        b = of.bias.astype(np.float64)
         return float(b.mean()), float(np.sqrt(np.square(b).mean()))
 
     def bias_share(self, layer: int) -> float:
@@ -111,12 +111,12 @@ class Evidence:
         """How the signal falls, to where it is least."""
         (_, values), n = self.signal, self.network
         # Large inputs of an activation that has a size of its own are no measure of what comes out.
-        start = self.input if is_homogeneous(n.phi, n.parameter) else min(self.input, 1.0)
-        return _change(values, values[self.wide[0]] if n.normalize else start, min, self.wide)
+        start = self.input if homogeneous(n) else min(self.input, 1.0)
+        return _change(values, values[self.wide[0]] if n.layers[0].normalize else start, min, self.wide)
 
     def growing(self) -> Change:
         """How the activations' root mean square grows, to where it is greatest."""
-        start = max(self.input, 1.0) if self.network.normalize else self.input
+        start = max(self.input, 1.0) if self.network.layers[0].normalize else self.input
         return _change(self.size, start, max, range(self.depth))
 
     def gradients(self) -> tuple[Change, ...]:
@@ -134,8 +134,9 @@ class Evidence:
         for layer in range(self.end, 0, -1):
             branch = n.branch_scale if self.skips[layer] else 1.0
             square = branch * branch * self.at("chi", layer)
-            if n.normalize:
-                divisor = self.at("std", layer - 1) if n.normalize == "layer" else self.size[layer - 1]
+            how = n.layers[layer].normalize
+            if how:
+                divisor = self.at("std", layer - 1) if how == "layer" else self.size[layer - 1]
                 square /= divisor * divisor + NORM_EPSILON
             norms.append(norms[-1] * math.sqrt(square + self.skips[layer]))
         return norms
@@ -224,6 +225,11 @@ def is_homogeneous(phi: Activation, parameter: float) -> bool:
     z = np.array([-3.0, -1.0, -1e-3, 1e-3, 1.0, 3.0])
     with np.errstate(over="ignore"):
         return bool(np.array_equal(phi.function(2 * z, parameter), 2 * phi.function(z, parameter)))
+
+
+def homogeneous(network: Network) -> bool:
+    """Say whether that holds in all layers."""
+    return all(is_homogeneous(layer.phi, layer.parameter) for layer in network.kinds)
 
 
 def variances(phi: Activation, parameter: float, q: float) -> tuple[float, float]:

@@ -119,6 +119,25 @@ def _check_count(field: str, value: Any) -> None:
         raise ValueError(f"field '{field}' must hold integers in [0, 2**63), got {value}")
 
 
+def check_layers(restored: dict[str, Any], depth: int) -> None:
+    """Refuse a field, or a parameter, with entries for more layers than there are, or for less."""
+    params = {f"params' / '{word}": value for word, value in restored["params"].items()}
+    for field, value in {**{field: restored[field] for field in _OF_LAYERS}, **params}.items():
+        if isinstance(value, tuple) and len(value) != depth:
+            raise ValueError(f"field '{field}' must hold one entry for each of {depth} layers, got {len(value)}")
+
+
+def _of_layers(field: str, rule: Callable[[str, Any], Any], *, none: bool = False) -> Callable[[Any], Any]:
+    """Return what checks a value of all layers, or a list with one a layer."""
+    single = _single(field, rule, none=none)
+
+    def check(value: Any) -> Any:
+        several = entries(value, MOST_LAYERS, (list, tuple))
+        return single(value) if several is None else tuple(map(single, several))
+
+    return check
+
+
 def _single(field: str, rule: Callable[[str, Any], Any], *, none: bool = False) -> Callable[[Any], Any]:
     """Return what checks one value, which may be None."""
 
@@ -168,29 +187,37 @@ def _range(value: Any) -> tuple[float, float] | None:
 def _params(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"field 'params' must be a dict, got {type(value).__name__}")
-    params = {
-        check_string("params", check_single("params", word)): check_single("params", x) for word, x in value.items()
-    }
-    # Bounds may be infinite; no parameter is NaN, and None is one.
-    return {word: _SPELLED[x] if isinstance(x, str) and x in _SPELLED else x for word, x in params.items()}
+    one = _of_layers("params", lambda _, x: x)
+    params = {check_string("params", check_single("params", word)): one(x) for word, x in value.items()}
+    return {word: tuple(map(_spelt, x)) if isinstance(x, tuple) else _spelt(x) for word, x in params.items()}
 
+
+def _spelt(value: Any) -> Any:
+    """Return a parameter; bounds may be infinite, and no parameter is NaN, and None is one."""
+    return _SPELLED[value] if isinstance(value, str) and value in _SPELLED else value
+
+
+# What may differ from layer to layer.
+_OF_LAYERS = ("scheme", "activation", "bias", "sigma_b", "normalize", "dtype")
 
 # What a result records that is no figure, each with its rule.
 RECORDED: dict[str, Callable[[Any], Any]] = {
     "widths": _widths,
     "range": _range,
     "params": _params,
-    **{field: _single(field, check_string) for field in ("scheme", "activation", "reason")},
+    **{field: _of_layers(field, check_string) for field in ("scheme", "activation")},
+    "reason": _single("reason", check_string),
     **{field: _single(field, check_flag) for field in ("backward", "residual")},
     **{field: _single(field, _integer_from(1)) for field in ("batch", "bins")},
     **{field: _single(field, _integer_from(1), none=True) for field in ("conv", "image")},
-    **{field: _single(field, _finite_from(0.0)) for field in ("sigma_b", "seconds")},
+    "seconds": _single("seconds", _finite_from(0.0)),
+    "sigma_b": _of_layers("sigma_b", _finite_from(0.0)),
     "seed": _single("seed", _integer_from(0)),
-    "bias": _single("bias", _bias),
+    "bias": _of_layers("bias", _bias),
     "inputs": _single("inputs", _one_of("N(0, 1)", "given")),
-    "dtype": _single("dtype", lambda _, value: check_dtype(value, PROBED)),
+    "dtype": _of_layers("dtype", lambda _, value: check_dtype(value, PROBED)),
     "branch_scale": _single("branch_scale", check_finite),
-    "normalize": _single("normalize", lambda _, value: check_normalize(value)),
+    "normalize": _of_layers("normalize", lambda _, value: check_normalize(value), none=True),
     "input_correlation": _single(
         "input_correlation", lambda field, c: check_finite(field, c, minimum=-1, maximum=1), none=True
     ),

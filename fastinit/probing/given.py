@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..theory.limits import MOST_LAYERS
-from ..weights.dtypes import DTYPES
+from ..theory.limits import MOST_LAYERS, Entries
+from ..weights.dtypes import DTYPES, arithmetic
 from ..words import check_finite, check_integer, entries, fitting, plain_array, plain_string, shown
 from .arguments import check_fits
+from .settings import Arguments
 
 Array = NDArray[Any]
 
@@ -35,13 +36,26 @@ def check_inputs(inputs: Any, compute: Any, conv: bool) -> Array:
     return x
 
 
-def check_weights(weights: Any, dtype: str, conv: int | None) -> tuple[Array, ...]:
+def check_arithmetic(dtypes: Entries) -> str:
+    """Return one of the types of the layers, which are all computed in one type."""
+    first = dtypes.values[0]
+    for layer, dtype in enumerate(dtypes.values):
+        if arithmetic(dtype) != arithmetic(first):
+            raise ValueError(
+                f"argument 'dtype' must be computed in one type, which is {arithmetic(first)} for layer 0, "
+                f"got {shown(dtype)} for layer {layer}"
+            )
+    return str(first)
+
+
+def check_weights(weights: Any, dtypes: Entries, conv: int | None) -> tuple[Array, ...]:
     """Return the weights of all layers: matrices, or the kernels of convolutions of that size."""
     rule = f"({conv}, {conv}, n_in, n_out)" if conv else "(n_in, n_out)"
     given = entries(weights, MOST_LAYERS, Sequence)
     if not given or len(given) > MOST_LAYERS:
         raise TypeError(f"argument 'weights' must be a list of arrays {rule}, got {shown(weights)}")
-    matrices = tuple(numbers("weights", w, PROBED[dtype]) for w in given)
+    kinds = dtypes.spread(len(given))
+    matrices = tuple(numbers("weights", w, PROBED[dtype]) for w, dtype in zip(given, kinds, strict=True))
     for layer, w in enumerate(matrices):
         if not w.size or w.shape[:-2] != ((conv, conv) if conv else ()) or w.ndim < 2:
             raise ValueError(f"argument 'weights' must hold arrays {rule}, got shape {w.shape} in layer {layer}")
@@ -53,20 +67,17 @@ def check_weights(weights: Any, dtype: str, conv: int | None) -> tuple[Array, ..
     return matrices
 
 
-def check_bias(bias: Any, sizes: tuple[int, ...], compute: Any) -> float | tuple[Array, ...]:
-    """Return the constant of all biases, or an array a layer."""
-    word, given = plain_string(bias), entries(bias, MOST_LAYERS, Sequence)
+def check_bias(bias: Any, units: int, compute: Any) -> float | Array:
+    """Return the constant of all biases of a layer, or their array."""
+    word = plain_string(bias)
     if word not in (None, "zeros"):
         raise ValueError(f"argument 'bias' must be 'zeros', a finite number or a list of arrays, got {shown(bias)}")
-    if given is None:
+    if word or entries(bias, 1) is None:
         return 0.0 if word else check_fits("bias", check_finite("bias", bias), np.dtype(compute).name)
-    vectors = tuple(numbers("bias", b, compute) for b in given)
-    shapes = [b.shape for b in vectors]
-    if shapes != [(n,) for n in sizes[1:]]:
-        raise ValueError(
-            f"argument 'bias' must hold one array a layer, of {shown([*sizes[1:]])} units, got shapes {shown(shapes)}"
-        )
-    return vectors
+    vector = numbers("bias", bias, compute)
+    if vector.shape != (units,):
+        raise ValueError(f"argument 'bias' must hold arrays of as many numbers as units, {units}, got {vector.shape}")
+    return vector
 
 
 def numbers(argument: str, value: Any, compute: Any) -> Array:
@@ -79,9 +90,10 @@ def numbers(argument: str, value: Any, compute: Any) -> Array:
 
 
 def check_widths(
-    widths: Any, depth: Any, width: Any, inputs: Array | None, matrices: tuple[Array, ...] | None
+    said: Arguments, units: list[int] | None, inputs: Array | None, matrices: tuple[Array, ...] | None
 ) -> tuple[int, ...]:
-    """Return the size of the input and of each layer."""
+    """Return the size of the input and of each layer; `units`: those of layers that are listed."""
+    widths = said.widths
     if matrices is not None:
         sizes = (matrices[0].shape[-2], *(w.shape[-1] for w in matrices))
         if widths is not None and entries(widths, len(sizes)) != [*sizes]:
@@ -93,9 +105,9 @@ def check_widths(
             raise ValueError(f"argument 'widths' must {rule}, got {shown(widths)}")
         sizes = tuple(check_integer("widths", n, minimum=1) for n in given)
     else:
-        n = check_integer("width", width, minimum=1)
+        n = check_integer("width", said.width, minimum=1)
         first = n if inputs is None else inputs.shape[-1]
-        sizes = (first, *(n,) * check_integer("depth", depth, minimum=1, maximum=MOST_LAYERS))
+        sizes = (first, *(units or (n,) * check_integer("depth", said.depth, minimum=1, maximum=MOST_LAYERS)))
     if inputs is not None and inputs.shape[-1] != sizes[0]:
         what = "columns" if inputs.ndim == 2 else "channels"
         rule = f"have {shown(sizes[0])} {what}, the first of widths"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..weights.dtypes import is_rounded
 from ..weights.initialize import init
-from ..weights.laws import Constant, Law, Normal, Recipe, Sampled
+from ..weights.laws import Constant, Normal, Recipe, Sampled
 from ..weights.schemes import Scheme
 from ..weights.streams import philox_words
 from ..words import fitting
@@ -81,25 +81,25 @@ def _stack(network: Network, tensors: _Tensors) -> Stack:
     with whole:
         from .bridge import Layer, stack_of
 
-    phi, ranges, widths = network.phi, network.ranges(), network.widths
-    saturation = phi.saturation or (np.nan, np.nan)
+    ranges, no_rule = network.ranges(), (np.nan, np.nan)
     layers = [
         Layer(
-            n_in=widths[layer],
-            n_out=widths[layer + 1],
-            weight=tensors.weight(layer, law),
-            bias=tensors.bias(layer),
-            parameter=network.parameter,
-            saturation=saturation,
-            range=ranges[layer],
-            branch_scale=network.branch_scale if skip else None,
-            normalize=network.normalize,
+            n_in=layer.n_in,
+            n_out=layer.n_out,
+            weight=tensors.weight(index),
+            bias=tensors.bias(index),
+            activation=layer.phi.compiled,
+            parameter=layer.parameter,
+            saturation=layer.phi.saturation or no_rule,
+            range=ranges[index],
+            branch_scale=network.branch_scale if layer.skip else None,
+            normalize=layer.normalize,
         )
-        for layer, (law, skip) in enumerate(zip(network.laws, network.skips, strict=True))
+        for index, layer in enumerate(network.layers)
     ]
     kind = np.dtype(network.compute_dtype).type
     keep = network.backward
-    return stack_of(phi.compiled, layers, tensors.inputs(), bins=network.bins, dtype=kind, keep=keep)
+    return stack_of(layers, tensors.inputs(), bins=network.bins, dtype=kind, keep=keep)
 
 
 def _result(network: Network, figures: dict[str, Any], input_q: float, seconds: float) -> ProbeResult:
@@ -117,8 +117,7 @@ class _Tensors:
             from .bridge import Inputs, Source
 
         self.network, self.inputs_type, self.source = network, Inputs, Source
-        self.rounding = network.dtype if is_rounded(network.dtype) else None
-        self.bias_law = Normal(network.biases if isinstance(network.biases, float) else 0.0, network.sigma_b)
+        self.bias_laws: dict[tuple[float, float], Normal] = {}
         # By the identity of the law: most layers share one, and it lives as long.
         self.recipes: dict[tuple[int, str | None], Recipe] = {}
 
@@ -126,8 +125,8 @@ class _Tensors:
     def are_drawn(self) -> bool:
         """Whether the kernels draw all that is random, and so from any seed."""
         network = self.network
-        laws = all(isinstance(law, Sampled | Constant) for law in network.laws)
-        return laws and network.x is None and isinstance(network.biases, float)
+        drawn = (isinstance(x.law, Sampled | Constant) and isinstance(x.bias, float) for x in network.layers)
+        return network.x is None and all(drawn)
 
     def inputs(self) -> Inputs:
         network, given = self.network, self.network.x
@@ -139,31 +138,32 @@ class _Tensors:
             window=network.conv or 1,
         )
 
-    def weight(self, layer: int, law: Law | Array) -> Source:
+    def weight(self, index: int) -> Source:
         """Return where W_l comes from: drawn on the way where its elements are independent, else an array."""
-        network, name = self.network, f"layer.{layer}.weight"
+        network, name, layer = self.network, f"layer.{index}.weight", self.network.layers[index]
+        law, rounding = layer.law, layer.dtype if is_rounded(layer.dtype) else None
         if isinstance(law, np.ndarray):
             return self.source(array=np.ascontiguousarray(law, dtype=network.compute_dtype))
         if isinstance(law, Constant):
-            return self.source.constant(law.value)._replace(rounding=self.rounding)
+            return self.source.constant(law.value)._replace(rounding=rounding)
         if isinstance(law, Sampled):
-            return self.drawn(law, name, self.rounding)
-        scheme = network.weights[layer]
-        assert isinstance(scheme, Scheme)
-        shape = network.shape(layer)
+            return self.drawn(law, name, rounding)
+        assert isinstance(layer.weights, Scheme)
         try:
-            weights = init(scheme, shape, seed=network.seed, name=name, dtype=network.dtype)
+            weights = init(layer.weights, network.shape(index), seed=network.seed, name=name, dtype=layer.dtype)
         except MemoryError as error:
             raise MemoryError from error  # a shape is no argument of a probe
         return self.source(array=np.ascontiguousarray(weights, dtype=network.compute_dtype))
 
-    def bias(self, layer: int) -> Source | None:
-        network = self.network
-        if not isinstance(network.biases, float):
-            return self.source(array=network.biases[layer])
-        if network.sigma_b > 0:
-            return self.drawn(self.bias_law, f"layer.{layer}.bias")
-        return self.source.constant(network.biases) if network.biases else None
+    def bias(self, index: int) -> Source | None:
+        """Return where b_l comes from; None: there is none."""
+        layer = self.network.layers[index]
+        if not isinstance(layer.bias, float):
+            return self.source(array=layer.bias)
+        if layer.sigma_b > 0:
+            law = self.bias_laws.setdefault((layer.bias, layer.sigma_b), Normal(layer.bias, layer.sigma_b))
+            return self.drawn(law, f"layer.{index}.bias")
+        return self.source.constant(layer.bias) if layer.bias else None
 
     def drawn(self, law: Sampled, name: str, rounding: str | None = None) -> Source:
         recipe = self.recipes.get((id(law), rounding))

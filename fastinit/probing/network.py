@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..activations import Activation
 from ..theory import predict
+from ..theory.limits import Entries, collapsed
 from ..weights.dtypes import arithmetic
 from ..weights.initialize import law_and_layout
 from ..weights.laws import Law, mean_square
 from ..weights.schemes import Scheme
 from .arguments import widened
+from .layers import Layer, rms
 from .settings import Settings
 
 Array = NDArray[Any]
@@ -36,33 +37,11 @@ _LARGE = 1e150
 class Network(Settings):
     """A network to probe; `resolve` makes it."""
 
-    weights: tuple[Scheme | Array, ...]
-    """Each layer's scheme, or its array."""
-    phi: Activation
-    parameter: float
-    """That of phi."""
+    layers: tuple[Layer, ...]
     x: Array | None
     """The input that is given."""
-    biases: float | tuple[Array, ...]
-    """The constant, or each layer's array."""
-    laws: tuple[Law | Array, ...] = field(init=False)
-    """Each layer's law, or its array."""
-    _known: dict[str, Any] = field(init=False, repr=False)
+    _known: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
     """What has been computed, of all seeds."""
-
-    def __post_init__(self) -> None:
-        known: dict[Any, Law] = {}  # most networks have but one or two shapes of layers
-        laws: list[Law | Array] = []
-        for weights, pair in zip(self.weights, pairwise(self.widths), strict=True):
-            if isinstance(weights, np.ndarray):
-                laws.append(weights)
-                continue
-            key = id(weights), pair
-            if key not in known:
-                known[key] = law_of(weights, self.conv, pair)
-            laws.append(known[key])
-        object.__setattr__(self, "laws", tuple(laws))
-        object.__setattr__(self, "_known", {})
 
     def __getstate__(self) -> dict[str, Any]:
         # What is known holds addresses, which are those of this process.
@@ -107,22 +86,27 @@ class Network(Settings):
     @property
     def skips(self) -> list[bool]:
         """Whether each layer has a skip: where its input and its output have the same size."""
-        return [self.residual and n == m for n, m in pairwise(self.widths)]
+        return [layer.skip for layer in self.layers]
 
     @property
     def compute_dtype(self) -> str:
         """Type of the arithmetic: weights of 16 bits are rounded to them and used as float32."""
-        return arithmetic(self.dtype)
+        return arithmetic(self.layers[0].dtype)
 
     @property
     def plain(self) -> bool:
         """Whether there is nothing but products and activations, which the maps of mean-field theory describe."""
-        return self.normalize is None and not any(self.skips)
+        return not any(layer.normalize or layer.skip for layer in self.layers)
+
+    @property
+    def kinds(self) -> list[Layer]:
+        """Of the layers with one activation the first, for each activation that there is."""
+        return list({(layer.phi, layer.parameter): layer for layer in reversed(self.layers)}.values())
 
     def sigma_w(self) -> Array:
         """Return each layer's sqrt(fan_in * mean square of a weight), mean-field theory's sigma_w."""
         with np.errstate(over="ignore"):
-            squares = np.array([mean_square_of(law) for law in self.laws])
+            squares = np.array([mean_square_of(layer.law) for layer in self.layers])
             return np.asarray(np.sqrt(squares * self.fan_in))
 
     def input_q(self) -> float:
@@ -137,19 +121,24 @@ class Network(Settings):
     def _chosen_ranges(self) -> list[tuple[float, float]]:
         if self.range:
             return [self.range] * self.depth
-        fixed = None if any(self.skips) else self.phi.range
-        ranges = [fixed] * self.depth if fixed else self._predicted_ranges()
+        fixed = [layer.phi.range for layer in self.layers if layer.phi.range and not layer.skip]
+        ranges = fixed if len(fixed) == self.depth else self._predicted_ranges()
         return [widened(*limits, self.bins, self.compute_dtype) for limits in ranges]
 
     def _predicted_ranges(self) -> list[tuple[float, float]]:
         with np.errstate(over="ignore"):
-            bias = self.biases if isinstance(self.biases, float) else _rms(np.concatenate(self.biases))
+            given = [layer.bias for layer in self.layers if isinstance(layer.bias, np.ndarray)]
+            of_given = rms(np.concatenate(given)) if given else 0.0
             mean = 0.0 if self.x is None else float(self.x.mean(dtype=np.float64))
+        biases = [layer.bias if isinstance(layer.bias, float) else of_given for layer in self.layers]
+        sigma_b = [
+            min(math.hypot(bias, layer.sigma_b), _LARGE) for bias, layer in zip(biases, self.layers, strict=True)
+        ]
         return _predicted_ranges(
-            self.phi,
-            self.parameter if self.phi.parameter else None,
+            collapsed([layer.phi for layer in self.layers]),
+            collapsed([layer.parameter if layer.phi.parameter else None for layer in self.layers]),
             tuple(self.sigma_w()),
-            sigma_b=min(math.hypot(bias, self.sigma_b), _LARGE),
+            sigma_b=collapsed(sigma_b),
             second_moment=min(self.input_q(), _LARGE * _LARGE),
             mean=min(max(mean, -_LARGE), _LARGE),
             residual=tuple(self.skips),
@@ -170,9 +159,12 @@ def law_of(scheme: Scheme, conv: int | None, pair: tuple[int, ...]) -> Law:
 
 @lru_cache(maxsize=1024)  # a sweep asks again for every seed
 def _predicted_ranges(
-    phi: Activation, param: float | None, sigma_w: tuple[float, ...], residual: tuple[bool, ...], **options: Any
+    phi: Any, param: Any, sigma_w: tuple[float, ...], residual: tuple[bool, ...], **options: Any
 ) -> list[tuple[float, float]]:
-    predicted = predict(phi, param=param, sigma_w=sigma_w, depth=len(sigma_w), residual=residual, **options)
+    """Return a range for each layer; phi, param and some options are one for all layers, or a tuple."""
+    depth = len(sigma_w)
+    phis, params = Entries.of("activation", phi).spread(depth), Entries.of("param", param).spread(depth)
+    predicted = predict(phi, param=param, sigma_w=sigma_w, depth=depth, residual=residual, **options)
     scales = np.clip(np.nan_to_num(np.sqrt(predicted.q), nan=_SCALES[1]), *_SCALES)
     scales[predicted.q == 0] = 1.0
     ranges = []
@@ -182,7 +174,8 @@ def _predicted_ranges(
             middle = float(np.clip(np.nan_to_num(predicted.mean[layer]), -_SCALES[1], _SCALES[1]))
             ranges.append((middle - spread, middle + spread))
         else:
-            ranges.append(phi.range or phi.image(scale * _SPAN, phi.resolve(param)))
+            one = phis[layer]
+            ranges.append(one.range or one.image(scale * _SPAN, one.resolve(params[layer])))
     return ranges
 
 
@@ -190,11 +183,5 @@ def mean_square_of(law: Law | Array) -> float:
     """Return the mean square of a weight that is drawn or given."""
     if not isinstance(law, np.ndarray):
         return float(mean_square(law))
-    root = _rms(law)
+    root = rms(law)
     return root * root
-
-
-def _rms(x: Array) -> float:
-    finite = x[np.isfinite(x)].astype(np.float64)
-    with np.errstate(over="ignore"):
-        return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..activations import ActivationLike
 from ..weights.schemes import SchemeLike
+from .layers import Dense
 from .measure import measure
 from .resolve import resolve
 from .result import ProbeResult
@@ -14,28 +15,29 @@ from .result import ProbeResult
 
 def probe(
     *,
-    scheme: SchemeLike = "he_normal",
-    activation: ActivationLike = "relu",
+    scheme: SchemeLike | Sequence[SchemeLike] = "he_normal",
+    activation: ActivationLike | Sequence[ActivationLike] = "relu",
     depth: int = 10,
     width: int = 512,
     batch: int = 1024,
     widths: Sequence[int] | None = None,
     bias: str | float | Sequence[Any] = "zeros",
-    sigma_b: float = 0.0,
+    sigma_b: float | Sequence[float] = 0.0,
     inputs: Any = None,
     backward: bool = True,
     bins: int = 30,
     range: tuple[float, float] | None = None,
     seed: int | None = 0,
-    dtype: str = "float32",
+    dtype: str | Sequence[str] = "float32",
     weights: Sequence[Any] | None = None,
-    sigma_w: float | None = None,
+    sigma_w: float | Sequence[float | None] | None = None,
     residual: bool = False,
     branch_scale: float | str = 1.0,
-    normalize: str | None = None,
+    normalize: str | Sequence[str | None] | None = None,
     conv: int | None = None,
     image: int | None = None,
     input_correlation: float | None = None,
+    network: Sequence[Dense] | None = None,
     **params: Any,
 ) -> ProbeResult:
     r"""Send a batch through a freshly initialised network and measure every layer.
@@ -45,12 +47,15 @@ def probe(
     With `residual`, :math:`a_l = a_{l-1} + s \varphi(z_l)`; with `normalize`, W_l meets the normalised rows of
     :math:`a_{l-1}`; with `conv`, the product is a convolution.
 
+    `scheme`, `activation`, `bias`, `sigma_w`, `sigma_b`, `normalize` and `dtype` say the same of all layers, or are
+    lists with one entry for each; `network` says it layer by layer.
+
     Parameters
     ----------
     scheme
         Name of the scheme of every W_l (see `fastinit.schemes`), or what `get_scheme` or `recommend` returned.
     activation
-        Name of phi, the same in every layer; or a function of a float compiled with ``@numba.njit``, or a pair
+        Name of phi; or a function of a float compiled with ``@numba.njit``, or a pair
         of such, phi and its derivative (without which it is differentiated numerically).
     depth, width
         Number of layers and units a layer; the input has `width` features, too. Not used where `widths` is
@@ -60,7 +65,7 @@ def probe(
     widths
         All sizes from the input's on: [784, 512, 10] are two layers.
     bias
-        "zeros", a number (such as 0.01), or with `weights` a list of arrays.
+        "zeros", a number (such as 0.01), or a list with one of them, or an array, for each layer.
     sigma_b
         Standard deviation of drawn biases, around `bias` if that is a number.
     inputs
@@ -75,7 +80,8 @@ def probe(
     seed
         Seed of every tensor, 0 <= seed < 2^64; None: fresh entropy, found in the result.
     dtype
-        "float32", "float64", or "float16" and "bfloat16" for weights rounded to them, computed in float32.
+        "float32", "float64", or "float16" and "bfloat16" for weights rounded to them, computed in float32. A list may
+        mix those that are computed in float32.
     weights
         Arrays (n_in, n_out), one a layer, instead of a scheme; of a convolution (k, k, n_in, n_out). Their
         infinities and NaNs are findings, not errors.
@@ -97,8 +103,12 @@ def probe(
     input_correlation
         c in [-1, 1]: every second input becomes x' = c x + sqrt(1 - c^2) x', x the one before it, so that the
         `correlation` of the layers can be followed from any start. None: all are independent.
+    network
+        The layers, each a `fastinit.Dense` with its units and words of its own; what a layer does not say is as the
+        arguments here say. The input has `width` features, or those of `inputs`.
     **params
-        Parameters of the scheme (std, gain, mode, ...) and of the activation (negative_slope, alpha).
+        Parameters of the scheme (std, gain, mode, ...) and of the activation (negative_slope, alpha). Of layers that
+        differ, each takes those that its scheme and its activation know.
 
     Returns
     -------
@@ -132,6 +142,13 @@ def probe(
     ProbeResult(he_normal, relu, 20 x 64, residual * 0.2236, layer norm: healthy)
     >>> fi.probe(depth=3, width=16, batch=8, conv=3, image=8)
     ProbeResult(he_normal, relu, 3 x 16, conv 3 x 3 on 8 x 8: healthy)
+
+    A classifier with a linear head, in either way:
+
+    >>> fi.probe(widths=[50, 64, 64, 10], activation=["relu", "relu", "linear"], batch=32)
+    ProbeResult(he_normal, 2 relu + linear, 50-64-64-10: healthy)
+    >>> fi.probe(network=[fi.Dense(64), fi.Dense(64), fi.Dense(10, activation="linear")], width=50, batch=32)
+    ProbeResult(he_normal, 2 relu + linear, 50-64-64-10: healthy)
     """
     words = locals()
     return measure(resolve(words.pop("params") | words))

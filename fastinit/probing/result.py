@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from ..files import path_name, replacing
 from ..showing.tables import layer_table
 from ..words import needs, shown, tied, writable
-from .fields import LARGEST, RECORDED, check_counts, check_numbers, read_json
+from .fields import LARGEST, RECORDED, check_counts, check_layers, check_numbers, read_json
 from .figures import FIGURES, Figure
+from .layers import each, in_runs
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -126,18 +128,26 @@ class ProbeResult(Settings):
     @property
     def title(self) -> str:
         """The network in a few words."""
-        params = ", ".join(
-            f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in self.params.items()
-        )
         size = f"{self.depth} x {self.width}" if self.width else "-".join(map(str, self.widths))
-        words = [f"{self.scheme}{f'({params})' if params else ''}", self.activation, size]
+        words = [self._schemes, in_runs(self.activation), size]
         if self.conv:
             words.append(f"conv {self.conv} x {self.conv} on {self.image} x {self.image}")
         if self.residual:
             words.append("residual" if self.branch_scale == 1 else f"residual * {self.branch_scale:.4g}")
         if self.normalize:
-            words.append(f"{self.normalize} norm")
+            words.append(f"{in_runs(self.normalize)} norm")
         return ", ".join(words)
+
+    @property
+    def _schemes(self) -> str:
+        """The layers' schemes, each with the parameters of its own, and those of all."""
+        apart = {key: value for key, value in self.params.items() if isinstance(value, tuple)}
+        shared = _in_brackets((key, value) for key, value in self.params.items() if key not in apart)
+        if not (apart or isinstance(self.scheme, tuple)):
+            return f"{self.scheme}{shared}"
+        names = each(self.scheme, self.depth)
+        own = ([(key, value[i]) for key, value in apart.items() if value[i] is not None] for i in range(self.depth))
+        return in_runs(tuple(f"{name}{_in_brackets(words)}" for name, words in zip(names, own, strict=True))) + shared
 
     def table(self, layers: int | None = 12) -> "Table":
         """Return the figures as a table, for `print` or for Rich.
@@ -177,6 +187,7 @@ class ProbeResult(Settings):
             raise ValueError(f"argument 'values' must have the fields of a ProbeResult, got {names} unknown or missing")
         restored = {name: rule(values[name]) for name, rule in RECORDED.items()}
         widths, bins = restored["widths"], restored["bins"]
+        check_layers(restored, len(widths) - 1)
         rows, field = restored["batch"] * (restored["image"] or 1) ** 2, (restored["conv"] or 1) ** 2
         most = {
             "activations": [rows * n for n in widths[1:]],
@@ -232,6 +243,11 @@ class ProbeResult(Settings):
             from ..showing.plots import plot_probe
 
         plot_probe(self, path)
+
+
+def _in_brackets(params: Iterable[tuple[str, Any]]) -> str:
+    words = ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in params)
+    return f"({words})" if words else ""
 
 
 def plain(value: Any) -> Any:

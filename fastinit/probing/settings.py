@@ -18,28 +18,29 @@ from ..words import apart, nearest, shown
 class Arguments:
     """What a caller gives, unchecked; `fastinit.probe` says what each means."""
 
-    scheme: SchemeLike = "he_normal"
-    activation: ActivationLike = "relu"
+    scheme: SchemeLike | Sequence[SchemeLike] = "he_normal"
+    activation: ActivationLike | Sequence[ActivationLike] = "relu"
     depth: int = 10
     width: int = 512
     batch: int = 1024
     widths: Sequence[int] | None = None
     bias: str | float | Sequence[Any] = "zeros"
-    sigma_b: float = 0.0
+    sigma_b: float | Sequence[float] = 0.0
     inputs: Any = None
     backward: bool = True
     bins: int = 30
     range: tuple[float, float] | None = None
     seed: int | None = 0
-    dtype: str = "float32"
+    dtype: str | Sequence[str] = "float32"
     weights: Sequence[Any] | None = None
-    sigma_w: float | None = None
+    sigma_w: float | Sequence[float | None] | None = None
     residual: bool = False
     branch_scale: float | str = 1.0
-    normalize: str | None = None
+    normalize: str | Sequence[str | None] | None = None
     conv: int | None = None
     image: int | None = None
     input_correlation: float | None = None
+    network: Sequence[Any] | None = None
 
     @classmethod
     def of(cls, words: dict[str, Any]) -> tuple[Arguments, dict[str, Any]]:
@@ -52,6 +53,9 @@ class Arguments:
 
 ARGUMENTS = tuple(field.name for field in fields(Arguments))
 """The arguments' names, in their order."""
+
+PER_LAYER = ("scheme", "activation", "bias", "sigma_w", "sigma_b", "normalize", "dtype")
+"""Those that may be a list with one entry for each layer."""
 
 
 def parameter_names() -> set[str]:
@@ -71,19 +75,22 @@ def check_argument(word: str) -> None:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Settings:
-    """The arguments of a probe, checked and completed, in words that a file can hold."""
+    """The arguments of a probe, checked and completed, in words that a file can hold.
 
-    scheme: str
+    What the layers differ in is a tuple with one entry a layer.
+    """
+
+    scheme: str | tuple[str, ...]
     """Name of the scheme that gave the weights; "weights" if they were given as arrays."""
-    activation: str
+    activation: str | tuple[str, ...]
     """Name of the activation."""
     widths: tuple[int, ...]
     """n_0 of the input, then the units of each layer."""
     batch: int
     """Rows of the input."""
-    bias: str | float
+    bias: str | float | tuple[str | float, ...]
     """"zeros", the constant, or "biases" if they were given as arrays."""
-    sigma_b: float
+    sigma_b: float | tuple[float, ...]
     """Standard deviation of the drawn biases (0: none drawn)."""
     inputs: str
     """"N(0, 1)", or "given" for an array."""
@@ -95,15 +102,15 @@ class Settings:
     """Range of the histograms; None: chosen for each layer."""
     seed: int
     """Seed of every tensor."""
-    dtype: str
-    """Type of the weights and of the arithmetic."""
+    dtype: str | tuple[str, ...]
+    """Type of the weights, and of the arithmetic unless it is one of 16 bits."""
     params: dict[str, Any]
-    """Parameters of the scheme and of the activation."""
+    """Parameters of the scheme and of the activation; in a tuple None where a layer has no such."""
     residual: bool
     """Whether layers that keep the width have a skip."""
     branch_scale: float
     """Factor of the branch beside a skip."""
-    normalize: str | None
+    normalize: str | tuple[str | None, ...] | None
     """How the rows that enter a layer are normalised: "layer", "rms" or None."""
     conv: int | None
     """Side of the kernels of a stack of convolutions; None: a stack of matrices."""

@@ -14,6 +14,7 @@ import numpy as np
 from ..activations import get_activation, is_function
 from ..words import shown
 from .fields import read_json
+from .layers import Dense
 from .result import ProbeResult, plain
 from .shared import OpenFile, SharedFile
 
@@ -169,6 +170,9 @@ def _fingerprint(value: Any) -> Any:
         return {"shape": list(value.shape), "dtype": value.dtype.name, "sha256": digest}
     if is_function(value):
         return get_activation(value).fingerprint
+    if isinstance(value, Dense):
+        words = {"units": value.units, **value.said, **value.params}
+        return {word: _fingerprint(x) for word, x in words.items()}
     if isinstance(value, list | tuple | range):
         return [_fingerprint(item) for item in value]
     simple = plain(value)

@@ -34,7 +34,7 @@ LARGE = 1 << 26
 
 MOST_POINTS = 1 << 24
 # Arguments whose single value is a sequence itself; a list of such is a grid's axis.
-_SEQUENCES = ("widths", "range", "weights", "inputs")
+_SEQUENCES = ("widths", "range", "weights", "inputs", "network")
 
 # What to do when a point fails.
 _ON_ERROR = ("raise", "stop", "skip")
@@ -67,8 +67,8 @@ def sweep(
         why.
     **grid
         Every argument of `probe`, one value or a list (or tuple, range, 1-d array) of values. Where a single value
-        is a list already (`widths`, `range`, `weights`, `inputs`), give a list of such. A tuple of two functions is
-        one activation with its derivative.
+        is a list already (`widths`, `range`, `weights`, `inputs`, `network`, and any list with one entry a layer), give
+        a list of such. A tuple of two functions is one activation with its derivative.
 
     Returns
     -------
@@ -316,7 +316,7 @@ def _is_single(name: str, value: Any, given: list[Any]) -> bool:
         return True
     first = given[0]
     depth = 1 + max(map(_ndim, first), default=0) if isinstance(first, list | tuple) else _ndim(first)
-    return depth < {"widths": 1, "range": 1, "inputs": 2, "weights": 3}[name]
+    return depth < {"widths": 1, "range": 1, "inputs": 2, "weights": 3, "network": 1}[name]
 
 
 def _ndim(value: Any) -> int:

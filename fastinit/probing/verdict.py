@@ -12,6 +12,7 @@ import numpy as np
 from ..words import number
 from . import causes
 from .evidence import ALIKE, Change, Evidence, Figures, rate
+from .layers import Layer
 from .network import Network
 
 VERDICTS = (
@@ -115,8 +116,7 @@ def _symmetric(e: Evidence) -> Finding | None:
 def _nonfinite(e: Evidence) -> Finding | None:
     """Infinities and NaNs: given with the weights, made by the activation, or an overflow."""
     bad = e.figures["nonfinite"] + e.figures["weight_nonfinite"] > 0
-    if not isinstance(e.network.biases, float):
-        bad |= np.array([_bad_biases(e, layer) > 0 for layer in range(e.last + 1)])
+    bad |= np.array([_bad_biases(e, layer) > 0 for layer in range(e.last + 1)])
     layer = _first(bad)
     if layer is None:
         return None
@@ -124,13 +124,13 @@ def _nonfinite(e: Evidence) -> Finding | None:
         if count:
             return "nonfinite", (
                 f"{count} of the {what} of layer {layer} are infinite or not a number, and they were before anything "
-                f"was computed ({e.network.dtype} ends at {number(LARGEST[e.network.dtype])})"
+                f"was computed ({_type(e, layer)} ends at {number(LARGEST[_type(e, layer)])})"
             )
     count, q = int(e.figures["nonfinite"][layer]), e.at("q", layer)
     if q < LOST**2:  # where one preactivation overflows, the others are not of an ordinary size
         return "nonfinite", (
             f"{count} activations of layer {layer} are infinite or not a number for preactivations of rms "
-            f"{number(math.sqrt(q))}: it is the activation, {e.network.phi.name}, that makes them so"
+            f"{number(math.sqrt(q))}: it is the activation, {e.network.layers[layer].phi.name}, that makes them so"
         )
     before = Change(math.inf, -1, layer, rate(e.size[:layer]))
     return "exploding", (
@@ -153,7 +153,7 @@ def _dead(e: Evidence) -> Finding | None:
             f"{causes.of_dead(e, layer)}"
         )
     layer = _first((f["chi"] == 0) & there & (f["weight_std"] > 0) & (f["preactivation_mean"] < 0))
-    if layer is None or not _has_dead_half(e.network):
+    if layer is None or not _has_dead_half(e.network.layers[layer]):
         return None
     return "dead", (
         f"the branch of layer {layer} is 0 for every input of the batch and can learn nothing; "
@@ -168,7 +168,7 @@ def _saturated(e: Evidence) -> Finding | None:
         return None
     reason = (
         f"{_percent(e.figures['saturated'][layer])} of the activations of layer {layer} lie on the flat part of "
-        f"{e.network.phi.name}; {causes.of_large(e, layer)}"
+        f"{e.network.layers[layer].phi.name}; {causes.of_large(e, layer)}"
     )
     ratio = e.figures["gradient_std"][0] / e.figures["gradient_std"][-1]
     if e.last and np.isfinite(ratio):
@@ -182,14 +182,14 @@ def _no_input(e: Evidence) -> Finding | None:
 
 def _beyond_the_type(e: Evidence) -> Finding | None:
     """Activations or gradients that the network's type cannot hold, though what it is computed in can."""
-    f, most = e.figures, LARGEST[e.network.dtype]
+    f, most = e.figures, np.array([LARGEST[layer.dtype] for layer in e.network.layers])
     largest = np.maximum(-f["min"], f["max"])
     layer = _first(largest > most)
     if layer is not None:
         change = Change(e.size[layer] / e.input, -1, layer, rate(e.size[: layer + 1]))
         return "exploding", (
-            f"the activations of layer {layer} reach {number(float(largest[layer]))}, and {e.network.dtype} ends at "
-            f"{number(most)}{_pace(change)}; {causes.of_size(e, change, e.size[layer])}"
+            f"the activations of layer {layer} reach {number(float(largest[layer]))}, and {_type(e, layer)} ends at "
+            f"{number(most[layer])}{_pace(change)}; {causes.of_size(e, change, e.size[layer])}"
         )
     bad = (f["gradient_nonfinite"] > 0) | (f["gradient_max"] > most)
     if not bad.any():
@@ -197,20 +197,20 @@ def _beyond_the_type(e: Evidence) -> Finding | None:
     layer = int(np.flatnonzero(bad)[-1])
     change = Change(math.inf, e.end, layer, rate(f["gradient_std"][e.end : layer : -1].tolist()))
     return "exploding", (
-        f"the gradient overflows in layer {layer}: {e.network.dtype} ends at {number(most)}{_pace(change)}; "
+        f"the gradient overflows in layer {layer}: {_type(e, layer)} ends at {number(most[layer])}{_pace(change)}; "
         f"{causes.of_change(e, change)}"
     )
 
 
 def _below_the_type(e: Evidence) -> Finding | None:
     """Gradients that the network's type does not know from 0."""
-    gradient, least = e.figures["gradient_std"], SMALLEST.get(e.network.dtype, 0.0)
+    gradient, least = e.figures["gradient_std"], np.array([SMALLEST.get(x.dtype, 0.0) for x in e.network.layers])
     layer = _first((gradient > 0) & (gradient < least))
     if layer is None:
         return None
     return "vanishing", (
         f"the gradient's std in layer {layer} is {number(float(gradient[layer]))}, below the smallest number of "
-        f"{e.network.dtype}, {number(least)}; {causes.of_small(e, layer)}"
+        f"{_type(e, layer)}, {number(least[layer])}; {causes.of_small(e, layer)}"
     )
 
 
@@ -256,7 +256,7 @@ def _changes(e: Evidence) -> Finding | None:
 
 
 def _of_the_signal(e: Evidence, down: Change, up: Change) -> Iterator[_Symptom]:
-    normalized = e.network.normalize is not None
+    normalized = e.network.layers[e.end].normalize is not None
     if e.last:  # of a single layer small outputs are no fault: nothing is lost on the way to it
         words = partial(_signal, e, down, "falls")
         yield _Symptom(min(down.log, 0.0), words, partial(causes.of_change, e, down))
@@ -353,15 +353,19 @@ _CHECKS: tuple[Callable[[Evidence], Finding | None], ...] = (
 
 
 def _bad_biases(e: Evidence, layer: int) -> int:
-    bias = e.network.biases
-    return 0 if isinstance(bias, float) else int(bias[layer].size - np.isfinite(bias[layer]).sum())
+    bias = e.network.layers[layer].bias
+    return 0 if isinstance(bias, float) else int(bias.size - np.isfinite(bias).sum())
 
 
-def _has_dead_half(network: Network) -> bool:
+def _type(e: Evidence, layer: int) -> str:
+    return e.network.layers[layer].dtype
+
+
+def _has_dead_half(layer: Layer) -> bool:
     """Whether phi is 0 below 0, and not flat above."""
-    phi, below, above = network.phi, np.array([-1.0, -10.0]), np.ones(1)
-    nothing = not phi.function(below, network.parameter).any() and not phi.derivative(below, network.parameter).any()
-    return nothing and bool(phi.derivative(above, network.parameter)[0])
+    phi, p, below, above = layer.phi, layer.parameter, np.array([-1.0, -10.0]), np.ones(1)
+    nothing = not phi.function(below, p).any() and not phi.derivative(below, p).any()
+    return nothing and bool(phi.derivative(above, p)[0])
 
 
 def _first(mask: Any) -> int | None:

@@ -14,6 +14,8 @@ from fastinit_kernels.numeric.integers import ceil_div
 
 from ..activations import ACTIVATIONS
 from ..files import path_name, replacing
+from ..probing.layers import each
+from ..theory.limits import collapsed
 from ..words import needs, number, shown
 from .tables import choose
 
@@ -212,24 +214,25 @@ def _prediction(result: "ProbeResult") -> Any:
     """
     from ..theory import predict
 
-    activation = ACTIVATIONS.get(result.activation)  # of a user's function the result has but the name
-    if activation is None or (isinstance(result.bias, str) and result.bias != "zeros"):
+    # Of a user's function the result has but the name.
+    activations = [ACTIVATIONS[name] for name in each(result.activation, result.depth) if name in ACTIVATIONS]
+    biases = [0.0 if bias == "zeros" else bias for bias in each(result.bias, result.depth)]
+    if len(activations) < result.depth or "biases" in biases:
         return None
-    bias = 0.0 if isinstance(result.bias, str) else result.bias
     widths = np.array(result.widths)
     sigma_w = result.weight_std * np.sqrt(widths[:-1]) * (result.conv or 1)
     # Skips and normalisation ask for the mean of the input, too, which the result has of drawn inputs only.
     unknown_mean = result.inputs == "given" and (result.residual or result.normalize)
     if unknown_mean or not np.all(np.isfinite(sigma_w)) or np.any(sigma_w == 0):
         return None
-    param = result.params.get(activation.parameter) if activation.parameter else None
+    params = [each(result.params.get(phi.parameter or ""), result.depth)[i] for i, phi in enumerate(activations)]
     return predict(
-        activation,
+        collapsed(activations),
         sigma_w=sigma_w,
-        sigma_b=float(np.hypot(bias, result.sigma_b)),
+        sigma_b=collapsed(np.hypot(biases, each(result.sigma_b, result.depth)).tolist()),
         second_moment=result.input_q,
         depth=result.depth,
-        param=param,
+        param=collapsed(params),
         correlation=result.input_correlation or 0.0,
         residual=(widths[1:] == widths[:-1]) & result.residual,
         branch_scale=result.branch_scale,

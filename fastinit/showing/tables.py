@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..probing.figures import COLUMNS, FIGURES
+from ..probing.layers import in_runs
 from ..words import check_integer, number, writable
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def summary_table(results: Iterable[tuple[str, "ProbeResult"]]) -> Table:
     rows = tuple(
         (
             label,
-            f"{r.depth}x{r.width} {r.activation}" if r.width else f"{r.widths} {r.activation}",
+            f"{f'{r.depth}x{r.width}' if r.width else r.widths} {in_runs(r.activation)}",
             f"{number(r.std[0])} → {number(r.std[-1])}",
             f"{number(r.gradient_std[0])} ← {number(r.gradient_std[-1])}",
             r.verdict,

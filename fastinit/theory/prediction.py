@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,9 +12,9 @@ from fastinit_kernels.numeric.constants import NORM_EPSILON
 from numpy.typing import ArrayLike, NDArray
 
 from ..activations import ActivationLike
-from ..words import check_finite, check_integer, plain_array, shown
-from .limits import MOST_LAYERS, check_normalize
-from .meanfield import make_layer
+from ..words import check_finite, check_integer, in_layer, plain_array, shown
+from .limits import MOST_LAYERS, Entries, check_normalize
+from .meanfield import Layer, make_layer
 
 Array = NDArray[np.float64]
 
@@ -50,18 +51,18 @@ class _Signal:
 
 
 def predict(
-    activation: ActivationLike,
+    activation: ActivationLike | Sequence[ActivationLike],
     *,
     sigma_w: ArrayLike,
-    sigma_b: float = 0.0,
+    sigma_b: float | Sequence[float] = 0.0,
     second_moment: float = 1.0,
     depth: int,
-    param: float | None = None,
+    param: float | Sequence[float | None] | None = None,
     mean: float = 0.0,
     correlation: float | None = None,
     residual: bool | ArrayLike = False,
     branch_scale: float = 1.0,
-    normalize: str | None = None,
+    normalize: str | Sequence[str | None] | None = None,
 ) -> Prediction:
     r"""Return the size of the signal in each layer of a given network.
 
@@ -83,7 +84,8 @@ def predict(
     Parameters
     ----------
     activation : str or compiled function
-        The name of an activation, or a function of one's own compiled with ``@numba.njit``.
+        The name of an activation, or a function of one's own compiled with ``@numba.njit``; or a list of them, one a
+        layer. `param`, `sigma_b` and `normalize` may be lists, too.
     sigma_w : array_like
         Standard deviation of a layer's weights times sqrt(fan_in); one for all layers, or one a layer.
     sigma_b : float
@@ -132,19 +134,20 @@ def predict(
     >>> predict("relu", sigma_w=2**0.5, depth=3, residual=True, branch_scale=3**-0.5).q.round(3)
     array([2.   , 2.667, 4.046])
     """
-    layer = make_layer(activation, 0.0, sigma_b, param)
     count = check_integer("depth", depth, minimum=1, maximum=MOST_LAYERS)
     scales = _per_layer("sigma_w", sigma_w, "fiu", "a number, or one a layer", count)
     if any(w < 0.0 for w in scales):
         raise ValueError(f"argument 'sigma_w' must be >= 0, got {shown(sigma_w)}")
     skips = _per_layer("residual", residual, "b", "True or False, or one of them a layer", count)
     scale = check_finite("branch_scale", branch_scale)
-    normalize = check_normalize(normalize)
+    norms = Entries.of("normalize", normalize).checked(check_normalize).spread(count)
+    maps = _maps(activation, sigma_b, param, count)
     x = _input(second_moment, mean, correlation)
     figures = []
     with np.errstate(over="ignore", invalid="ignore"):
         for i in range(count):
-            size, distance = x.normalized(normalize)
+            layer = maps[i]
+            size, distance = x.normalized(norms[i])
             q = scales[i] * (scales[i] * size) + layer.bias
             f = _Signal(*layer.moments(q), math.nan)
             c = math.nan
@@ -154,6 +157,21 @@ def predict(
             x = x.plus(f, scale) if skips[i] else f
             figures.append((q, x.mean, math.sqrt(x.variance), c))
     return Prediction(*np.array(figures).T.copy())
+
+
+def _maps(activation: Any, sigma_b: Any, param: Any, depth: int) -> list[Layer]:
+    """Return the maps of each layer; those of layers that are alike are one."""
+    said = [Entries.of(*pair) for pair in (("activation", activation), ("sigma_b", sigma_b), ("param", param))]
+    several = any(entry.several for entry in said)
+    known: dict[tuple[int, ...], Layer] = {}
+    maps = []
+    for index, (phi, spread, p) in enumerate(zip(*(entry.spread(depth) for entry in said), strict=True)):
+        key = id(phi), id(spread), id(p)
+        if key not in known:
+            with in_layer(index if several else None):
+                known[key] = make_layer(phi, 0.0, spread, p)
+        maps.append(known[key])
+    return maps
 
 
 def _per_layer(argument: str, given: ArrayLike, kinds: str, rule: str, depth: int) -> list[Any]:

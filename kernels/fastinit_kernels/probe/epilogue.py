@@ -46,7 +46,7 @@ def epilogue_function(dtype: Any) -> Any:
         a = real_at(launch.memory, layer.output + here)
         s, branch = stack_array(elements, real), stack_array(elements, real)
         f = branch if layer.skip else a
-        call_at(launch.activation, (address_of(z), address_of(f), address_of(s), np.int64(n), layer.parameter))
+        call_at(layer.activation, (address_of(z), address_of(f), address_of(s), np.int64(n), layer.parameter))
         scale = real(layer.branch)
         if layer.skip:
             x = real_at(launch.memory, layer.signal + here)

@@ -26,7 +26,7 @@ class ForwardRecords:
         self.histogram = self.buffers["histogram"].sum(axis=0).reshape(self.arrangement.depth, -1)
         self.z_std, self.weight_std = std(self.z), std(self.weights)
         self.n_in, self.n_out = np.array(self.arrangement.widths[:-1]), np.array(self.arrangement.widths[1:])
-        self.saturable = not np.isnan(space.stack.layers[0].saturation[0])  # one activation has one rule
+        self.saturable = ~np.isnan(space.stack.layer_table["least"])  # the layers whose activation has a rule
         # Rows 2m and 2m + 1 are neighbours in one image, where images have no partners.
         self.paired = self.arrangement.batch.side == 1 or self.arrangement.batch.interleaved == 2
 
@@ -43,7 +43,7 @@ FORWARD: dict[str, Callable[[ForwardRecords], Any]] = {
     "preactivation_mean": lambda f: f.z["mean"].copy(),
     "preactivation_std": lambda f: f.z_std,
     "q": lambda f: f.z_std**2 + f.z["mean"] ** 2,
-    "saturated": lambda f: f.both["saturated"] / f.a["count"] if f.saturable else f.undefined(),
+    "saturated": lambda f: np.where(f.saturable, f.both["saturated"] / f.a["count"], np.nan),
     "zero": lambda f: f.a["zeros"] / f.a["count"],
     "dead": lambda f: _by_layer(_dead, f.buffers["zeros"] == f.arrangement.rows, f.arrangement.units),
     "nonfinite": lambda f: f.arrangement.rows * f.n_out - f.a["count"],

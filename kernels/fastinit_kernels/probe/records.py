@@ -21,6 +21,8 @@ LAYER = Table(
     + ("signal", "output", "operand", "inverses", "slopes")
     # Rows of the table of sources.
     + ("weight", "bias")
+    # Address of phi's kernel.
+    + ("activation",)
     + ("skip", "normalize")
     # The layer's first counter of the histogram, unit, and records: of activations and weights, of delta, and of dW.
     + ("histogram", "unit", "record", "delta_record", "gradient_record"),
@@ -45,7 +47,7 @@ LAUNCH = Table(
     # Where W's part of the figures of chunks begins.
     + ("weight_partial",)
     # Addresses: the tables; the numbers; kernels that come in kinds.
-    + ("layers", "sources", "memory", "partial", "activation", "patches", "count_singly")
+    + ("layers", "sources", "memory", "partial", "patches", "count_singly")
     # Addresses of the figures forward,
     + ("histogram", "records", "weight_records", "zeros", "hashes", "weight_hashes")
     # and backward: sums of dW that stay from slab to slab, hashes of its columns, and the source of dL/da.

@@ -25,7 +25,6 @@ Figures = dict[str, NDArray[Any]]
 
 
 def run(
-    activation: Any,
     layers: Sequence[Layer],
     inputs: Inputs,
     *,
@@ -38,10 +37,8 @@ def run(
 
     Parameters
     ----------
-    activation
-        What `activation_kernel` takes: the name of phi, or a user's functions.
     layers
-        Sizes and sources of every layer; each one's n_in is the n_out of the one before.
+        Sizes, sources and activation of every layer; each one's n_in is the n_out of the one before.
     inputs
         What enters.
     bins
@@ -64,13 +61,13 @@ def run(
     keep = bool(cotangents)
     if slab_rows is None:
         slab_rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, keep)
-    return run_stack(Stack(activation, layers, inputs, bins, dtype, slab_rows, keep), cotangents)
+    return run_stack(Stack(layers, inputs, bins, dtype, slab_rows, keep), cotangents)
 
 
-def stack_of(activation: Any, layers: Sequence[Layer], inputs: Inputs, *, bins: int, dtype: Any, keep: bool) -> Stack:
+def stack_of(layers: Sequence[Layer], inputs: Inputs, *, bins: int, dtype: Any, keep: bool) -> Stack:
     """Return the stack that `run` would run."""
     rows = _fitting_rows(layers, inputs, np.dtype(dtype).itemsize, keep)
-    return Stack(activation, layers, inputs, bins, dtype, rows, keep)
+    return Stack(layers, inputs, bins, dtype, rows, keep)
 
 
 def run_stack(

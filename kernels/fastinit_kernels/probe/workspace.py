@@ -28,8 +28,8 @@ class Layer(NamedTuple):
         Units (of images: channels) below and of this layer.
     weight, bias
         Where W (window^2 * n_in, n_out) and b (n_out,) come from; no bias: None.
-    parameter
-        The activation's parameter.
+    activation, parameter
+        What `activation_kernel` takes, the name of phi or a user's functions, and phi's parameter.
     saturation
         phi(z) outside [low, high] is saturated; NaN where the activation has no such rule.
     range
@@ -44,6 +44,7 @@ class Layer(NamedTuple):
     n_out: int
     weight: Source
     bias: Source | None = None
+    activation: Any = "linear"
     parameter: float = 0.0
     saturation: tuple[float, float] = (np.nan, np.nan)
     range: tuple[float, float] = (-1.0, 1.0)
@@ -86,7 +87,7 @@ class Stack:
 
     Parameters
     ----------
-    activation, layers, inputs, bins, dtype
+    layers, inputs, bins, dtype
         As `run.run` takes them.
     slab_rows
         Rows that go through the network together.
@@ -96,7 +97,6 @@ class Stack:
 
     def __init__(
         self,
-        activation: Any,
         layers: Sequence[Layer],
         inputs: Inputs,
         bins: int,
@@ -123,12 +123,14 @@ class Stack:
             self._sources += [layer.weight, layer.bias or _NO_BIAS]
         real = self.dtype.type
         # What comes in kinds, by the launch's fields.
-        self.functions = {"activation": activation_kernel(activation, self.type_name)}
+        self.functions: dict[str, Kernel] = {}
         if inputs.shape.taps > 1:
             self.functions["patches"] = patches_kernel(real)
         if needs_counters(bins, self.dtype):
             self.functions["count_singly"] = singly_kernel(real)
         self._correlation = inputs.correlation
+        phis = {layer.activation for layer in layers}
+        self._activations = {phi: activation_kernel(phi, self.type_name) for phi in phis}
         self.layer_table = self._layer_table()
         self._ready: dict[str, Any] = {}
 
@@ -144,7 +146,8 @@ class Stack:
 
     def kernels(self) -> list[Kernel]:
         """What its launches call by themselves; first of all to be compiled."""
-        return [*self.functions.values(), *(source.kernel(self.type_name) for source in self._sources)]
+        functions = [*self._activations.values(), *self.functions.values()]
+        return [*functions, *(source.kernel(self.type_name) for source in self._sources)]
 
     def sources(self, seed: int | None) -> Any:
         """The records of all sources; a seed takes the place of their own."""
@@ -162,6 +165,9 @@ class Stack:
             launch["like"], launch["fresh"] = c, math.sqrt((1 - c) * (1 + c))
             for name, function in self.functions.items():
                 launch[name] = function.address
+            # Only now: what has no address yet is compiled for it.
+            addresses = {phi: kernel.address for phi, kernel in self._activations.items()}
+            self.layer_table["activation"] = [addresses[layer.activation] for layer in self.layers]
             launch["layers"] = place_of(self.layer_table)
             self._ready["launch"] = launch
         return self._ready["launch"].copy()
