@@ -1,0 +1,134 @@
+"""The command that probes a grid of networks."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ...activations import label
+from ...files import replacing
+from ...probing.figures import FIGURES
+from ...probing.result import plain
+from ...words import needs, number, shown
+from ..progress import is_quiet
+from ..tables import Table
+from .answering import OUTPUT, Answer, command, in_csv
+from .arguments import grid_options, read_grid
+from .probes import GROUP, layer_rows
+from .reading import Force
+from .targets import PICTURES, check_target
+
+_EXECUTORS = "threads|processes|dask://HOST:PORT"
+
+
+@command(
+    GROUP,
+    "fastinit sweep --activation tanh --depth 2,5,10 --sigma-w 0.5:3:0.1 --store sweep.jsonl",
+    options=grid_options(),
+    table=True,
+)
+def sweep(
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Append finished points to this file, and take those that it has.", rich_help_panel=OUTPUT),
+    ] = None,
+    executor: Annotated[str, typer.Option(help="What runs the points.", metavar=_EXECUTORS)] = "threads",
+    on_error: Annotated[str, typer.Option(help="When a point fails.", metavar="raise|stop|skip")] = "raise",
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write a row a point and layer to this .csv or .json file.", rich_help_panel=OUTPUT),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw a heat map into this .png, .svg or .pdf file.", rich_help_panel=OUTPUT)
+    ] = None,
+    figure: Annotated[str, typer.Option(help="The figure of the heat map.", rich_help_panel=OUTPUT)] = "std",
+    force: Force = False,
+    **words: Any,
+) -> Answer:
+    """Probe every combination of lists and ranges of arguments.
+
+    VALUES are separated by commas; START:STOP:STEP is a range with both its ends. Of --widths and --range, which have
+    commas of their own, a semicolon separates the values.
+    """  # fmt: skip
+    from ... import sweep as run
+
+    check_target("--save", save, (".csv", ".json"), force)
+    check_target("--plot", plot, PICTURES, force)
+    if figure not in FIGURES:
+        from ...words import unknown
+
+        raise unknown("figure", figure, FIGURES)
+    grid = read_grid(words)
+    with _executor(executor) as pool:
+        swept = run(
+            executor=pool, store=store, on_error=on_error, progress=sys.stderr.isatty() and not is_quiet(), **grid
+        )
+    if not swept.complete and not swept.errors:
+        raise KeyboardInterrupt
+    names = [name for name, values in swept.grid.items() if len(values) > 1]
+    rows = [
+        {**{name: _plain(value) for name, value in point.items()}, **row, "verdict": result.verdict}
+        for point, result in swept
+        for row in layer_rows(result)
+    ]
+    record = [
+        {"point": {name: _plain(value) for name, value in point.items()}, **result.to_dict()} for point, result in swept
+    ]
+    if save is not None:
+        text = in_csv(rows) if save.suffix.lower() == ".csv" else json.dumps(plain(record), allow_nan=False) + "\n"
+        with replacing(save) as file:
+            file.write(text.encode())
+    if plot is not None:
+        swept.plot(plot, figure=figure)
+    errors = [f"point {index} failed: {error}" for index, error in swept.errors.items()]
+    written = [str(path) for path in (save, plot) if path is not None]
+    return Answer(record, [_table(swept, names)], rows, [*errors, *written], status=1 if errors else 0)
+
+
+def _table(swept: Any, names: list[str]) -> Table:
+    rows = tuple(
+        (
+            *(str(_plain(point[name])) for name in names),
+            number(r.std[0]), number(r.std[-1]), number(r.gradient_std[0]), number(r.gradient_std[-1]), r.verdict,
+        )
+        for point, r in swept
+    )  # fmt: skip
+    columns = (*names, "std first", "std last", "gradient first", "gradient last", "verdict")
+    return Table(repr(swept), columns, rows, left=frozenset({"scheme", "activation", "verdict"}))
+
+
+def _plain(value: Any) -> Any:
+    value = label(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+@contextmanager
+def _executor(word: str) -> Iterator[Any]:
+    """Yield what runs the points: None is the sweep's own threads."""
+    if word == "threads":
+        yield None
+    elif word == "processes":
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
+        # Spawned: a fork of a process with threads may hang.
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield pool
+    elif word.startswith("dask://"):
+        with needs("distributed", extra="dask"):
+            from distributed import Client
+        address = word.removeprefix("dask://")
+        try:
+            client = Client(f"tcp://{address}" if address else None, timeout=10)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"argument '--executor' must name a scheduler that answers, got {shown(word)}: {error}"
+            ) from None
+        with client:
+            yield client.get_executor()
+    else:
+        raise ValueError(f"argument '--executor' must be threads, processes or dask://HOST:PORT, got {shown(word)}")
