@@ -48,12 +48,17 @@ def _levels() -> str:
 
 def histogram_table(result: "ProbeResult", layers: Sequence[int]) -> Table:
     """Return the histograms of these layers' activations, and below them std and gradient over all layers."""
-    rows = [(str(layer), f"{number(edges[0])} … {number(edges[-1])}", spark(_fewer(result.histogram[layer], np.sum)))
+    rows = [(str(layer), f"{number(edges[0])} … {number(edges[-1])}", spark(np.sqrt(_fewer(result.histogram[layer], np.sum))))
             for layer in layers for edges in [result.bin_edges[layer]]]  # fmt: skip
     for name, values in (("std", result.std), ("grad std", result.gradient_std)):
         if result.depth > 1 and np.any(np.isfinite(values)):
             rows.append((name, f"{number(values[0])} … {number(values[-1])}", spark(_fewer(values, np.mean))))
-    return Table("", ("layer", "from … to", "activations"), tuple(rows), left=frozenset({"activations"}))
+    return Table(
+        "",
+        ("layer", "from … to", "histogram, root of counts"),
+        tuple(rows),
+        left=frozenset({"histogram, root of counts"}),
+    )
 
 
 def _fewer(values: "np.ndarray", merge: object) -> list[float]:

@@ -9,7 +9,7 @@ import typer
 
 from ...activations import ACTIVATIONS
 from ...probing.settings import Arguments
-from .reading import Params, read_limits, read_pairs, read_parameters, read_sizes, read_value, read_values
+from .reading import read_limits, read_pairs, read_parameters, read_sizes, read_value, read_values
 
 NETWORK, MEASURED, OTHER = "Network", "Inputs and figures", "Options"
 
@@ -51,6 +51,14 @@ WORDS = {
 }
 """Argument -> how the command line has it."""
 
+_PARAMS = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param", "-p", metavar="NAME=VALUE", rich_help_panel=NETWORK,
+        help="Parameter of scheme or activation, e.g. -p std=0.02. Repeatable.",
+    ),
+]  # fmt: skip
+
 # Arrays, which nobody types.
 UNTYPED = ("inputs", "weights")
 _KINDS = {"int": int, "float": float, "bool": bool}
@@ -67,7 +75,7 @@ def probe_options(without: Collection[str] = ()) -> list[inspect.Parameter]:
         if kind is bool:
             names = [f"{names[0]}/--no-{_dashed(field.name)}"]
         options.append(_option(field.name, kind, default, names, word))
-    return [*options, _parameter("param", Params, None)]
+    return [*options, _parameter("param", _PARAMS, None)]
 
 
 def grid_options(without: Collection[str] = (), defaults: Mapping[str, str] | None = None) -> list[inspect.Parameter]:
@@ -79,7 +87,7 @@ def grid_options(without: Collection[str] = (), defaults: Mapping[str, str] | No
         )
         for field in _typed(without)
     ]  # fmt: skip
-    return [*options, _parameter("param", Params, None)]
+    return [*options, _parameter("param", _PARAMS, None)]
 
 
 def read_probe(words: dict[str, Any]) -> dict[str, Any]:

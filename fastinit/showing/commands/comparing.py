@@ -1,4 +1,4 @@
-"""The commands whose answer is a page or a picture: a comparison with other libraries, and a report of saved results."""
+"""The commands that make pictures and pages: a comparison with other libraries, a report of saved results."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +11,9 @@ from ..progress import bar
 from ..tables import Table
 from .answering import OUTPUT, Answer, command, in_csv
 from .machines import GROUP
+from .probes import GROUP as NETWORKS
 from .reading import Force
 from .targets import PICTURES, check_target
-
-RESULTS = "Results"
 
 
 @command(GROUP, "fastinit compare --law normal --elements 100000000 --plot bars.png", table=True)
@@ -65,7 +64,7 @@ def compare(
     return Answer(rows, [table], rows, [*notes, *(str(path) for path in (save, plot) if path is not None)])
 
 
-@command(RESULTS, "fastinit report probe.json sweep.jsonl -o report.html")
+@command(NETWORKS, "fastinit report probe.json sweep.jsonl -o report.html")
 def report(
     sources: Annotated[
         list[Path], typer.Argument(help="Saved probes, stores of sweeps, or folders of such.", show_default=False)

@@ -81,13 +81,14 @@ def _threading_layer() -> str:
 
 @command(GROUP, "fastinit cache --clear --warm")
 def cache(
-    clear: Annotated[
-        bool, typer.Option("--clear", help="Remove every compiled kernel, of other versions, too.")
-    ] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove every kernel, of other versions, too.")] = False,
     warm: Annotated[bool, typer.Option("--warm", help="Compile every kernel that is missing.")] = False,
     processes: Processes = None,
 ) -> Answer:
-    """Show the compiled kernels on disk and their size; clear and warm them, in this order."""
+    """Show the compiled kernels on disk and their size; remove or compile them.
+
+    With both --clear and --warm in this order.
+    """
     from fastinit_kernels.machine.cache import cache_folder
 
     folder = cache_folder()

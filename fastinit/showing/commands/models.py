@@ -54,7 +54,7 @@ def checkpoint(
     ] = False,
     param: Variables = None,
 ) -> Answer:
-    """Write a model's initial weights as safetensors files that Hugging Face's loaders read.
+    """Write a model's initial weights as safetensors files, which Hugging Face's loaders read.
 
     Files appear whole or not at all; the same command goes on where it was ended. A config.json is copied.
     """
@@ -98,7 +98,10 @@ def verify(
     dtype: Annotated[str | None, typer.Option(help="Instead of the dtype that the files hold.")] = None,
     param: Variables = None,
 ) -> Answer:
-    """Draw a checkpoint's initial weights again, and say which tensors still have them: status 0 if all, else 1."""
+    """Tell which tensors of a checkpoint have their initial weights: they are drawn again.
+
+    Status 0 if all have, 1 if not.
+    """
     from ... import checkpoint as module
 
     rules = _declared(plan, param)

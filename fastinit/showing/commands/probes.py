@@ -119,7 +119,7 @@ def recommend(
     seed: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2 or 0:9.", metavar="VALUES")] = "0,1,2",
     **words: Any,
 ) -> Answer:
-    """Rank schemes by how well a network keeps its signal and its gradient, and say why."""
+    """Rank schemes by how well a network keeps signal and gradient, and say why."""
     from ... import recommend as run
     from .reading import read_values
 

@@ -13,7 +13,7 @@ from ...activations import label
 from ...files import replacing
 from ...probing.figures import FIGURES
 from ...probing.result import plain
-from ...words import needs, number, shown
+from ...words import needs, number, shown, unknown
 from ..progress import is_quiet
 from ..tables import Table
 from .answering import OUTPUT, Answer, command, in_csv
@@ -59,8 +59,6 @@ def sweep(
     check_target("--save", save, (".csv", ".json"), force)
     check_target("--plot", plot, PICTURES, force)
     if figure not in FIGURES:
-        from ...words import unknown
-
         raise unknown("figure", figure, FIGURES)
     grid = read_grid(words)
     with _executor(executor) as pool:
