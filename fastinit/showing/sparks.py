@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 _BLOCKS, _ASCII = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 # Characters of a histogram, and of a line over the layers.
 _WIDTH = 30
+# Square roots, as a rectifier's zeros would leave nothing to see of the others.
+_HEADING = "histogram, root of counts"
 
 
-def spark(values: Sequence[float]) -> str:
+def spark(values: Any) -> str:
     """Return a character a value, as high as its share of the greatest; what is not finite is a "?".
 
     Examples
@@ -48,17 +50,16 @@ def _levels() -> str:
 
 def histogram_table(result: "ProbeResult", layers: Sequence[int]) -> Table:
     """Return the histograms of these layers' activations, and below them std and gradient over all layers."""
-    rows = [(str(layer), f"{number(edges[0])} … {number(edges[-1])}", spark(np.sqrt(_fewer(result.histogram[layer], np.sum))))
-            for layer in layers for edges in [result.bin_edges[layer]]]  # fmt: skip
+    rows = [_row(str(layer), result.bin_edges[layer], np.sqrt(_fewer(result.histogram[layer], np.sum)))
+            for layer in layers]  # fmt: skip
     for name, values in (("std", result.std), ("grad std", result.gradient_std)):
         if result.depth > 1 and np.any(np.isfinite(values)):
-            rows.append((name, f"{number(values[0])} … {number(values[-1])}", spark(_fewer(values, np.mean))))
-    return Table(
-        "",
-        ("layer", "from … to", "histogram, root of counts"),
-        tuple(rows),
-        left=frozenset({"histogram, root of counts"}),
-    )
+            rows.append(_row(name, values, _fewer(values, np.mean)))
+    return Table("", ("layer", "from … to", _HEADING), tuple(rows), left=frozenset({_HEADING}))
+
+
+def _row(name: str, ends: Any, heights: Any) -> tuple[str, str, str]:
+    return name, f"{number(ends[0])} … {number(ends[-1])}", spark(heights)
 
 
 def _fewer(values: "np.ndarray", merge: object) -> list[float]:

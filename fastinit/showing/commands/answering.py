@@ -25,7 +25,7 @@ from .overview import Overview
 app = typer.Typer(
     name="fastinit",
     cls=Overview,
-    help="Neural-network weights at memory speed, and a probe that shows what they do to a deep network.",
+    help="Neural-network weights at memory speed, and a probe of what they do.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

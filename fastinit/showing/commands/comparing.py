@@ -1,9 +1,11 @@
 """The commands that make pictures and pages: a comparison with other libraries, a report of saved results."""
 
+import importlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from fastinit_kernels.machine.forks import whole
 
 from ...files import replacing
 from ...words import check_choice, number
@@ -76,7 +78,7 @@ def report(
     check_target("--output", output, (".html", ".htm"), force)
     for source in sources:
         source.stat()  # names the one that is not there
-    from ..report import write
-
+    with whole:
+        write = importlib.import_module("fastinit.showing.report").write
     write(sources, output)
     return Answer({"file": str(output)}, notes=[str(output)])

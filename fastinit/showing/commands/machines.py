@@ -40,7 +40,7 @@ def _compile_all(processes: int | None) -> tuple[int, float]:
 
 @command(GROUP, "fastinit info --json")
 def info() -> Answer:
-    """Print versions, threads, CPU and the folder of the compiled kernels."""
+    """Show what fastinit runs on: versions, threads, CPU and the folder of the compiled kernels."""
     import llvmlite
     import llvmlite.binding
     import ml_dtypes

@@ -1,7 +1,6 @@
 """What `fastinit --help` shows: every command in a line, by what it is about, on one screen."""
 
 import re
-import sys
 from typing import Any
 
 from rich.console import Console
@@ -10,14 +9,14 @@ from typer.core import TyperGroup
 
 from ...words import writable
 
-_OPTIONS = "--version, --install-completion, --show-completion; -h, --help of each command"
+_OPTIONS = "--version, --install-completion; of each command: --help, -h"
 
 
 class Overview(TyperGroup):
     """The commands together: their help is a line for each, where Typer's boxes fill two screens."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print usage, what it is for, the commands by group, and the options."""
+        """Write usage, what it is for, the commands by group, and the options."""
         groups: dict[str, list[Any]] = {}
         for command in self.commands.values():
             groups.setdefault(str(getattr(command, "rich_help_panel", "")), []).append(command)
@@ -27,10 +26,13 @@ class Overview(TyperGroup):
             for command in commands:
                 text.append(f"  {command.name:<11}", "bold").append(f"{first_words(command.help)}\n")
         text.append("Options", "bold cyan").append(f"  {_OPTIONS}")
-        if Console().is_terminal:
-            Console(highlight=False).print(text, soft_wrap=True)
+        console = Console(highlight=False)
+        if console.is_terminal:
+            with console.capture() as captured:
+                console.print(text, soft_wrap=True)
+            formatter.write(captured.get())
         else:
-            sys.stdout.write("\n".join(map(writable, text.plain.splitlines())) + "\n")
+            formatter.write("\n".join(map(writable, text.plain.splitlines())))
 
 
 def first_words(help_text: str) -> str:

@@ -10,12 +10,11 @@ from .answering import app
 
 # What the library calls a thing that has another name here; of several, the first that the command has.
 _ALIASES = {
+    "name": ("name", "plan"),
     "path": ("output", "path", "save"),
     "shapes": ("shapes", "source"),
-    "tensors": ("path",),
-    "preset": ("plan",),
     "source": ("source", "shapes"),
-    "q0": ("q",),
+    "tensors": ("path",),
 }
 
 
@@ -27,30 +26,24 @@ def in_own_words(message: str, arguments: Sequence[str]) -> str:
         word = match[1]
         if word.startswith("-"):
             return word
-        for alias in _ALIASES.get(word, (word,)):
-            if alias in known:
-                return known[alias]
-        return f"-p {word}" if "param" in known else f"'{word}'"
+        typed = [known[alias][0] for alias in _ALIASES.get(word, (word,)) if alias in known]
+        if typed:
+            return typed[0]
+        return f"-p {word}" if "-p" in known.get("param", ()) else f"'{word}'"
 
     def flag(match: re.Match[str]) -> str:
-        option = known.get(match[1], match[0])
-        return option if option.startswith("--") else match[0]
+        return known.get(match[1], (match[0],))[0]
 
+    message = re.sub(r"^\w+\(\) has no argument '([^']+)'", r"scheme and activation have no -p \1", message)
     message = re.sub(r"\bargument '([^']+)'", name, message)
-    message = re.sub(r"\b(\w+)=True\b", flag, message)
-    return re.sub(
-        r"^probe\(\) has no argument '([^']+)'", r"-p \1 is no parameter of a scheme or an activation", message
-    )
+    return re.sub(r"\b(\w+)=True\b", flag, message)
 
 
-def _options(arguments: Sequence[str]) -> dict[str, str]:
+def _options(arguments: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return a command's parameters as they are typed."""
     commands: Any = get_command(app)
     word = next((word for word in arguments if not word.startswith("-")), "")
-    chosen = commands.commands.get(word)
-    if chosen is None:
-        return {}
+    parameters = commands.commands[word].params if word in commands.commands else []
     return {
-        parameter.name: parameter.name.upper() if parameter.param_type_name == "argument" else parameter.opts[0]
-        for parameter in chosen.params
+        one.name: (one.name.upper(),) if one.param_type_name == "argument" else tuple(one.opts) for one in parameters
     }

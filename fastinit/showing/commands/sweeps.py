@@ -1,5 +1,6 @@
 """The command that probes a grid of networks."""
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -118,10 +119,10 @@ def _executor(word: str) -> Iterator[Any]:
             yield pool
     elif word.startswith("dask://"):
         with needs("distributed", extra="dask"):
-            from distributed import Client
+            distributed: Any = importlib.import_module("distributed")
         address = word.removeprefix("dask://")
         try:
-            client = Client(f"tcp://{address}" if address else None, timeout=10)
+            client = distributed.Client(f"tcp://{address}" if address else None, timeout=10)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"argument '--executor' must name a scheduler that answers, got {shown(word)}: {error}"
