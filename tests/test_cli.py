@@ -110,10 +110,15 @@ def test_strides_and_fans_reach_the_scheme(tmp_path):
     path = tmp_path / "w.npy"
     words = ["--shape", "8,4,3,3", "--layout", "iohw", "--groups", 2, "--transposed"]
     for stride, text in ((2, "2"), ((2, 1), "2,1")):
-        assert invoke("init", "he_normal", *words, "--stride", text, "-o", path).exit_code == 0
+        assert invoke("init", "he_normal", *words, "--stride", text, "--force", "-o", path).exit_code == 0
         expected = fi.init("he_normal", (8, 4, 3, 3), layout="iohw", groups=2, transposed=True, stride=stride, seed=0)
         np.testing.assert_array_equal(np.load(path), expected)
-    assert invoke("init", "xavier_uniform", "--shape", 8, "--fan-in", 100, "--fan-out", 8.5, "-o", path).exit_code == 0
+    assert (
+        invoke(
+            "init", "xavier_uniform", "--shape", 8, "--fan-in", 100, "--fan-out", 8.5, "-o", path, "--force"
+        ).exit_code
+        == 0
+    )
     np.testing.assert_array_equal(np.load(path), fi.init("xavier_uniform", (8,), fan_in=100, fan_out=8.5, seed=0))
 
 
