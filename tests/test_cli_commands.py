@@ -49,7 +49,7 @@ def test_the_help_fits_a_screen_and_names_every_command(run):
     assert status == 0
     assert len(lines) < 24
     assert max(map(len, lines)) <= 80
-    assert [line.split()[0] for line in lines if line.startswith("  ")] == list(commands())
+    assert sorted(line.split()[0] for line in lines if line.startswith("  ")) == sorted(commands())
     assert [line for line in lines if line in ("Networks", "Weights", "Models", "This machine")] == [
         "Networks", "Weights", "Models", "This machine",
     ]  # fmt: skip

@@ -91,14 +91,14 @@ def missing() -> list[str]:
 def measure(law: str, dtype: str, size: int, repeats: int, seed: int, progress: Any) -> list[dict[str, Any]]:
     """Time a tensor's fills in turns; return rows of library, version, median seconds, rate and ratio to ours."""
     works: dict[str, Work] = {}
+    absent = missing()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what another library warns of while it is loaded is its own affair
-        for name in LIBRARIES.keys() - {*missing()}:
-            work = LIBRARIES[name](law, dtype, size, seed)
+        for name in LIBRARIES:
+            work = None if name in absent else _prepared(name, law, dtype, size, seed)
             if work is not None:
-                work()  # compiled, and its pages touched
                 works[name] = work
-    names = [name for name in LIBRARIES if name in works]
+    names = [*works]
     taken: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
@@ -115,6 +115,19 @@ def measure(law: str, dtype: str, size: int, repeats: int, seed: int, progress: 
         }
         for name in names
     ]
+
+
+def _prepared(name: str, law: str, dtype: str, size: int, seed: int) -> Work | None:
+    """Return a library's work after a first call, which compiles and touches pages; None where it cannot do it."""
+    try:
+        work = LIBRARIES[name](law, dtype, size, seed)
+        if work is not None:
+            work()
+    except (ImportError, RuntimeError, MemoryError):
+        if name == "fastinit":
+            raise
+        return None
+    return work
 
 
 def _seconds(work: Work) -> float:

@@ -25,7 +25,7 @@ def compare(
         str, typer.Option(help="Type of the elements.", metavar="float32|float64|float16|bfloat16")
     ] = "float32",
     elements: Annotated[int, typer.Option(help="Elements of the tensor.", min=1)] = 1 << 24,
-    repeats: Annotated[int, typer.Option(help="Rounds; in each, every library has its turn.", min=1)] = 7,
+    repeats: Annotated[int, typer.Option(help="Rounds; in each, every library has its turn.", min=1, max=10_000)] = 7,
     seed: Annotated[int, typer.Option(help="Seed of every library, 0 to 2^32 - 1.", min=0, max=2**32 - 1)] = 0,
     plot: Annotated[
         Path | None, typer.Option(help="Draw bars into this .png, .svg or .pdf file.", rich_help_panel=OUTPUT)

@@ -14,7 +14,7 @@ from ..sparks import histogram_table
 from ..tables import SHORT, choose, layer_table, summary_table
 from .answering import OUTPUT, Answer, command, in_csv
 from .arguments import probe_options, read_probe
-from .reading import Force, Seed
+from .reading import Force, Seed, read_values
 from .targets import PICTURES, check_new_folder, check_target
 
 GROUP = "Networks"
@@ -121,7 +121,6 @@ def recommend(
 ) -> Answer:
     """Rank schemes by how well a network keeps signal and gradient, and say why."""
     from ... import recommend as run
-    from .reading import read_values
 
     chosen: dict[str, Any] = read_probe(words) | {"seed": read_values("--seed", seed)}
     if candidates is not None:

@@ -12,6 +12,7 @@ from .answering import app
 _ALIASES = {
     "name": ("name", "plan"),
     "path": ("output", "path", "save"),
+    "shape": ("shape", "elements"),
     "shapes": ("shapes", "source"),
     "source": ("source", "shapes"),
     "tensors": ("path",),

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ...activations import ACTIVATIONS
 from ...words import number
 from ..tables import Table
 from .answering import Answer, command
@@ -14,7 +15,7 @@ _FEW = 20
 
 @command(GROUP, "fastinit theory tanh --sigma-w 1.5 --sigma-b 0.1 --depth 10", table=True)
 def theory(
-    activation: Annotated[str, typer.Argument(help="Name of the activation: tanh, relu, gelu …", show_default=False)],
+    activation: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIVATIONS)}.", show_default=False)],
     sigma_w: Annotated[float, typer.Option(help="Weights have variance sigma_w^2 / fan_in.")] = 1.0,
     sigma_b: Annotated[float, typer.Option(help="Standard deviation of the biases.")] = 0.0,
     depth: Annotated[int | None, typer.Option(help="Follow variance and correlation for so many layers.")] = None,
