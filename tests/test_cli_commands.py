@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,3 +277,26 @@ def test_a_terminal_has_colours_unless_they_are_off(plain):
     assert b"healthy" in printed
     assert (b"\x1b[1;32m" in printed) != plain
     assert not plain or not [c for c in printed.split(b"\x1b[") if c[:3] in (b"31m", b"32m", b"36m")]
+
+
+def test_the_lines_of_the_page_run(run):
+    page = (Path(__file__).parent.parent / "docs" / "cli.md").read_text()
+    (block,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    for line in block.splitlines():
+        program, *words = shlex.split(line)
+        assert program == "fastinit"
+        status, out, err = run(*words)
+        assert status == 0, (line, err)
+        assert out or words[0] == "init"
+    named = {name for cell in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
+    assert named == {*commands()}
+
+
+def test_examples_of_the_helps_are_understood(run):
+    """Each example's words are options of its command."""
+    for name, command in commands().items():
+        words = shlex.split(command.epilog.removeprefix("Example: "))
+        words = words[words.index("fastinit") + 1 :]
+        assert words[0] == name
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options

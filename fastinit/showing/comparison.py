@@ -165,5 +165,5 @@ def draw(rows: list[dict[str, Any]], title: str, path: str | os.PathLike[str]) -
     axes.invert_yaxis()
     axes.set_xlabel("10⁹ elements per second")
     axes.set_title(title, loc="left", fontsize=10)
-    plain_frame(axes)
+    plain_frame(axes, "top", "right")
     save(figure, path)
