@@ -143,6 +143,11 @@ REFUSED = [
     (["sweep", "--depth", "1:x"], "--depth must be values and ranges START:STOP[:STEP], got '1:x'"),
     (["sweep", "--depth", "1:9:0"], "--depth must be values and ranges START:STOP[:STEP], got '1:9:0'"),
     (["sweep", "--executor", "t"], "--executor must be threads, processes or dask://HOST:PORT, got 't'"),
+    (["sweep", "--depth", "2,3", "--plot", "s.png"], "--y must name an argument with several numbers, got none in"),
+    (
+        ["sweep", "--depth", "2,3", "--width", "2,3", "--plot", "s.png", "--x", "dept"],
+        "--x must be one of depth, width",
+    ),
     (["sweep", "--figure", "sdt"], "--figure must be one of"),
     (["theory", "tnh"], "ACTIVATION must be one of"),
     (["theory", "tanh", "--depth", "3", "--q0", "-1"], "--q0 must be a finite number >= 0, got -1.0"),
@@ -166,6 +171,15 @@ def test_what_is_wrong_is_refused_before_anything_is_computed(run, monkeypatch, 
     status, out, err = run(*words)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("words", [["probe", "--plot", "p.png"], ["compare", "--plot", "p.png"], ["demo"]])
+def test_pictures_need_a_library_before_anything_is_computed(run, monkeypatch, words):
+    monkeypatch.setattr("fastinit.probing.probe.measure", None)
+    monkeypatch.setattr("fastinit.showing.comparison.measure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    expected = 'error: this needs matplotlib; install it with: pip install "fastinit-kernels[plot]"\n'
+    assert run(*words) == (2, "", expected)
 
 
 def test_values_and_ranges():

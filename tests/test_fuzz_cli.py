@@ -129,7 +129,7 @@ COMMANDS = {
         **dict.fromkeys(
             ("--scheme", "--activation", "--depth", "--width", "--widths", "--batch", "--bias", "--sigma-w", "--sigma-b",
              "--residual", "--branch-scale", "--normalize", "--conv", "--image", "--input-correlation", "--backward",
-             "--bins", "--range", "--dtype", "--seed"), VALUES), "--param": PARAM, "-p": PARAM, "--figure": ["std", "chi", ""],
+             "--bins", "--range", "--dtype", "--seed"), VALUES), "--param": PARAM, "-p": PARAM, "--figure": ["std", "chi", ""], "--x": ["depth", "bins", "x"], "--y": ["depth", "--sigma-w", ""],
         "--store": ["s.jsonl", "w.npy", "\0"], "--executor": ["threads", "x", ""], "--on-error": ["raise", "stop", "x"],
         "--save": FILE, "--plot": ["p.png", "p.nonsense"], "--force": None, "--csv": None,
     },

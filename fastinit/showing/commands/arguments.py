@@ -32,7 +32,7 @@ WORDS = {
     "activation": Word(NETWORK, f"One of {', '.join(ACTIVATIONS)}.", "NAME"),
     "depth": Word(NETWORK, "Number of layers."),
     "width": Word(NETWORK, "Units a layer."),
-    "widths": Word(NETWORK, "Instead: all sizes from the input on, e.g. 784,512,10.", "N,N,…", read_sizes),
+    "widths": Word(NETWORK, "Instead: all sizes from the input on, e.g. 784,512,10.", "N,N,...", read_sizes),
     "bias": Word(NETWORK, "zeros, or a number.", "zeros|NUMBER", _value),
     "sigma_w": Word(NETWORK, "Short for N(0, sigma_w^2 / fan_in) weights."),
     "sigma_b": Word(NETWORK, "Standard deviation of drawn biases."),

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ...files import replacing
 from ...probing.figures import FIGURES
-from ...words import printable
+from ...words import needs, printable
 from ..progress import bar, waiting
 from ..sparks import histogram_table
 from ..tables import SHORT, choose, layer_table, summary_table
@@ -39,6 +39,8 @@ def demo(
 
     if pictures:
         check_new_folder(output)
+        with needs("matplotlib", extra="plot"):
+            import matplotlib  # noqa: F401
         for name in founding.picture_names():
             if (output / name).exists():
                 check_target("--output", output / name, PICTURES, force)

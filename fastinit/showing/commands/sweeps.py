@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from ...activations import label
 from ...files import replacing
 from ...probing.figures import FIGURES
 from ...probing.result import plain
+from ...probing.swept import SweepResult
 from ...words import needs, number, shown, unknown
 from ..progress import is_quiet
 from ..tables import Table
@@ -46,7 +49,15 @@ def sweep(
     plot: Annotated[
         Path | None, typer.Option(help="Draw a heat map into this .png, .svg or .pdf file.", rich_help_panel=OUTPUT)
     ] = None,
-    figure: Annotated[str, typer.Option(help="The figure of the heat map.", rich_help_panel=OUTPUT)] = "std",
+    figure: Annotated[
+        str, typer.Option(help=f"The figure of the heat map: {', '.join(FIGURES)}.", rich_help_panel=OUTPUT)
+    ] = "std",
+    x: Annotated[
+        str | None, typer.Option(help="Argument along its x axis; else the first of numbers.", rich_help_panel=OUTPUT)
+    ] = None,
+    y: Annotated[
+        str | None, typer.Option(help="Argument along its y axis; else the next of numbers.", rich_help_panel=OUTPUT)
+    ] = None,
     force: Force = False,
     **words: Any,
 ) -> Answer:
@@ -62,6 +73,9 @@ def sweep(
     if figure not in FIGURES:
         raise unknown("figure", figure, FIGURES)
     grid = read_grid(words)
+    axes: dict[str, Any] = {"figure": figure, "x": _undashed(x), "y": _undashed(y)}
+    if plot is not None:
+        _check_picture(grid, axes)
     with _executor(executor) as pool:
         swept = run(
             executor=pool, store=store, on_error=on_error, progress=sys.stderr.isatty() and not is_quiet(), **grid
@@ -82,10 +96,20 @@ def sweep(
         with replacing(save) as file:
             file.write(text.encode())
     if plot is not None:
-        swept.plot(plot, figure=figure)
+        swept.plot(plot, **axes)
     errors = [f"point {index} failed: {error}" for index, error in swept.errors.items()]
     written = [str(path) for path in (save, plot) if path is not None]
     return Answer(record, [_table(swept, names)], rows, [*errors, *written], status=1 if errors else 0)
+
+
+def _check_picture(grid: dict[str, Any], axes: dict[str, Any]) -> None:
+    """Refuse a heat map that this grid has not: that of an empty result is drawn into nothing."""
+    values = {name: tuple(value) if isinstance(value, list) else (value,) for name, value in grid.items()}
+    SweepResult(values, (None,) * math.prod(map(len, values.values()))).plot(os.devnull, **axes)
+
+
+def _undashed(name: str | None) -> str | None:
+    return None if name is None else name.removeprefix("--").replace("-", "_")
 
 
 def _table(swept: Any, names: list[str]) -> Table:

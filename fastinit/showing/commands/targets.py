@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...files import path_name
-from ...words import shown
+from ...words import needs, shown
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -19,6 +19,9 @@ def check_target(option: str, path: Path | None, suffixes: Sequence[str], force:
         name = path_name(path)
     except (TypeError, ValueError) as error:
         raise type(error)(str(error).replace("argument 'path'", f"argument '{option}'")) from None
+    if suffixes is PICTURES:
+        with needs("matplotlib", extra="plot"):
+            import matplotlib  # noqa: F401
     if path.suffix.lower() not in suffixes and not _is_device(name):
         raise ValueError(f"argument '{option}' must end in {' or '.join(suffixes)}, got {shown(name)}")
     if os.path.isfile(name) and not force:
