@@ -43,7 +43,9 @@ def run(arguments: list[str]) -> int:
         print(f"the fastinit command needs typer and rich; install them with: {INSTALL}", file=sys.stderr)
         return 1
 
+    from .probing.swept import SweepError
     from .showing.commands import app
+    from .showing.commands.refusals import in_own_words
     from .showing.progress import compiling
 
     try:
@@ -51,8 +53,8 @@ def run(arguments: list[str]) -> int:
             status = int(app(args=arguments, prog_name="fastinit", standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
-    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-        return _refuse(str(error) or type(error).__name__)
+    except (ValueError, TypeError, OSError, ImportError, MemoryError, SweepError) as error:
+        return _refuse(in_own_words(str(error) or type(error).__name__, arguments))
     except Exception as error:
         # Typer's own errors: their base class has moved between its versions, the method has not.
         if not hasattr(error, "format_message"):

@@ -34,7 +34,10 @@ def fastinit(*words, **options):
     )
 
 
-COMMANDS = ["demo", "schemes", "init", "probe", "info", "checkpoint", "explain", "verify", "check"]
+COMMANDS = [
+    "demo", "probe", "sweep", "recommend", "theory", "init", "checkpoint", "explain", "verify", "check", "schemes",
+    "compare", "report", "warmup", "info", "cache",
+]  # fmt: skip
 
 
 def test_help_names_every_command():
@@ -88,7 +91,7 @@ LARGE = [("sparse", (41, 30)), *(("uniform", shape) for shape in ((1, 350), (2, 
 
 @pytest.mark.parametrize(("scheme", "shape"), LARGE, ids=str)
 def test_a_large_tensor_is_written_in_blocks(tmp_path, monkeypatch, scheme, shape):
-    monkeypatch.setattr("fastinit.showing.commands._BLOCK", 100)
+    monkeypatch.setattr("fastinit.showing.commands.tensors._BLOCK", 100)
     words = ["init", scheme, "--shape", ",".join(map(str, shape)), "--dtype", "float64", "-o", tmp_path / "w.npy"]
     assert invoke(*words).exit_code == 0
     np.save(tmp_path / "expected.npy", fi.init(scheme, shape, seed=0, dtype="float64"))
@@ -107,10 +110,15 @@ def test_strides_and_fans_reach_the_scheme(tmp_path):
     path = tmp_path / "w.npy"
     words = ["--shape", "8,4,3,3", "--layout", "iohw", "--groups", 2, "--transposed"]
     for stride, text in ((2, "2"), ((2, 1), "2,1")):
-        assert invoke("init", "he_normal", *words, "--stride", text, "-o", path).exit_code == 0
+        assert invoke("init", "he_normal", *words, "--stride", text, "--force", "-o", path).exit_code == 0
         expected = fi.init("he_normal", (8, 4, 3, 3), layout="iohw", groups=2, transposed=True, stride=stride, seed=0)
         np.testing.assert_array_equal(np.load(path), expected)
-    assert invoke("init", "xavier_uniform", "--shape", 8, "--fan-in", 100, "--fan-out", 8.5, "-o", path).exit_code == 0
+    assert (
+        invoke(
+            "init", "xavier_uniform", "--shape", 8, "--fan-in", 100, "--fan-out", 8.5, "-o", path, "--force"
+        ).exit_code
+        == 0
+    )
     np.testing.assert_array_equal(np.load(path), fi.init("xavier_uniform", (8,), fan_in=100, fan_out=8.5, seed=0))
 
 
@@ -192,20 +200,20 @@ def test_the_experiments_are_those_of_the_articles():
 
 WRONG = [
     (["init", "he_norml", "--shape", "3,3", "-o", "w.npy"], "did you mean 'he_normal'?"),
-    (["init", "normal", "--shape", "3,-3", "-o", "w.npy"], "argument 'shape' must hold integers >= 0, got (3, -3)"),
-    (["init", "normal", "--shape", "3,a", "-o", "w.npy"], "argument '--shape' must be integers separated by commas"),
+    (["init", "normal", "--shape", "3,-3", "-o", "w.npy"], "--shape must hold integers >= 0, got (3, -3)"),
+    (["init", "normal", "--shape", "3,a", "-o", "w.npy"], "--shape must be integers separated by commas"),
     (
         ["init", "normal", "--shape", "3", "-p", "std", "-o", "w.npy"],
-        "argument '--param' must have the form NAME=VALUE",
+        "--param must have the form NAME=VALUE",
     ),
-    (["init", "normal", "--shape", "3", "-p", "sdt=1", "-o", "w.npy"], "argument 'sdt' must be a parameter of scheme"),
-    (["init", "normal", "--shape", "3", "-o", "w.bin"], "argument '--output' must end in .npy, got 'w.bin'"),
-    (["init", "normal", "--shape", "3", "--dtype", "int8", "-o", "w.npy"], "argument 'dtype' must be one of"),
+    (["init", "normal", "--shape", "3", "-p", "sdt=1", "-o", "w.npy"], "-p sdt must be a parameter of scheme"),
+    (["init", "normal", "--shape", "3", "-o", "w.bin"], "--output must end in .npy, got 'w.bin'"),
+    (["init", "normal", "--shape", "3", "--dtype", "int8", "-o", "w.npy"], "--dtype must be one of"),
     (["init", "normal", "--shape", "3", "-o", "missing/w.npy"], "No such file or directory"),
     (["init", "normal", "-o", "w.npy"], "Missing option '--shape'"),
-    (["probe", "--depth", "0"], "argument 'depth' must be an integer >= 1, got 0"),
+    (["probe", "--depth", "0"], "--depth must be an integer >= 1, got 0"),
     (["probe", "--depth", "x"], "depth"),
-    (["probe", "--activation", "[red]rleu"], "argument 'activation' must be one of"),
+    (["probe", "--activation", "[red]rleu"], "--activation must be one of"),
     (["nonsense"], "nonsense"),
     (["probe", "--widht", "3"], "--widht"),
 ]
@@ -226,7 +234,7 @@ def test_an_error_is_one_line_and_exit_code_2(words, message, tmp_path, monkeypa
 def test_errors_leave_no_traceback_in_a_process(tmp_path):
     done = fastinit("init", "normal", "--shape", "3", "-p", "std=-1", "-o", tmp_path / "w.npy")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: argument 'std' must be a finite number >= 0, got -1")
+    assert done.stderr.startswith("error: -p std must be a finite number >= 0, got -1")
     assert done.stderr.count("\n") == 1
 
 
@@ -234,7 +242,7 @@ def test_a_refused_call_leaves_the_old_file(tmp_path):
     path = tmp_path / "w.npy"
     np.save(path, np.arange(3))
     os.link(path, tmp_path / "second")  # which is written in place, by a copy
-    assert cli.run(["init", "normal", "--shape", "3", "-p", "std=-1", "-o", str(path)]) == 2
+    assert cli.run(["init", "normal", "--shape", "3", "-p", "std=-1", "--force", "-o", str(path)]) == 2
     np.testing.assert_array_equal(np.load(path), np.arange(3))
 
 
@@ -253,7 +261,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(small_disk, capsys, w
     path = small_disk / name
     if existing:
         path.write_bytes(b"old")
-    assert cli.run([*words, str(path)]) == 2
+    assert cli.run([*words, str(path), "--force", "--quiet"]) == 2
     assert capsys.readouterr().err == f"error: [Errno 28] No space left on device: '{path}'\n"
     assert [(file.name, file.read_bytes()) for file in small_disk.iterdir()] == [(name, b"old")] * existing
 
@@ -265,7 +273,7 @@ def test_a_limit_of_files_sizes_is_one_line_and_leaves_what_was_there(tmp_path):
     path = tmp_path / "w.npy"
     path.write_bytes(b"old")
     limit = (1 << 16, 1 << 16)
-    words = ["init", "normal", "--shape", "200,200", "-o", path]
+    words = ["init", "normal", "--shape", "200,200", "--force", "-o", path]
     done = fastinit(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"error: [Errno 27] File too large: '{path}'\n"

@@ -62,8 +62,8 @@ def test_refusals(files, capsys):
     for words, message in (
         (["x.npy"], "must be a safetensors file"),
         (["missing.safetensors"], "No such file"),
-        (["m.safetensors", "-p", "n=2"], "argument '--param' must come with a --plan"),
-        (["m.safetensors", "--level", "2"], "argument 'level' must be a finite number in"),
+        (["m.safetensors", "-p", "n=2"], "--param must come with a --plan"),
+        (["m.safetensors", "--level", "2"], "--level must be a finite number in"),
     ):
         assert cli.run(["check", *words]) == 2
         assert message in capsys.readouterr().err

@@ -30,17 +30,18 @@ def run(*words):
 def test_a_checkpoint_is_that_of_the_library(folder, capsys):
     words = ("--dtype", "bfloat16", "--seed", "5", "--max-shard-size", "1500")
     assert run("checkpoint", "shapes.json", "-o", "model", "--plan", "plan.toml", "-p", "n=2", *words) == 0
-    files = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    files = printed.out.splitlines()
     plan = fi.Plan(PLAN, variables={"n": 2})
     right = checkpoint.write("right", SHAPES, plan, seed=5, dtype="bfloat16", max_shard_size=1500)
-    assert files[:-1] == [path.replace("right", "model") for path in right.files]
-    assert files[-1].startswith("3 files, 2.41e-06 GB in ")
-    assert files[-1].endswith(", seed 5")
+    assert files == [path.replace("right", "model") for path in right.files]
+    assert printed.err.startswith("3 files, 2.41e-06 GB in ")
+    assert printed.err.endswith(", seed 5\n")
     assert {p.name: p.read_bytes() for p in (folder / "model").iterdir()} == {
         p.name: p.read_bytes() for p in (folder / "right").iterdir()
     }
     assert run("checkpoint", "shapes.json", "-o", "model", "--plan", "plan.toml", "-p", "n=2", *words) == 0
-    assert "3 files, 2 of them there already, 0 GB" in capsys.readouterr().out
+    assert "3 files, 2 of them there already, 0 GB" in capsys.readouterr().err
 
 
 def test_hosts_and_a_single_file(folder):

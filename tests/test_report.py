@@ -165,6 +165,5 @@ def test_the_command_line_prints_what_no_encoding_has(tmp_path):
     name = tmp_path / "a\udcff.json"  # a byte that is no UTF-8
     words = ["probe", "--depth", "2", "--width", "8", "--save", str(name)]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.endswith(b"a\\udcff.json\n")
+    assert (done.returncode, done.stderr[-13:]) == (0, b"a\\udcff.json\n")
     assert name.exists()

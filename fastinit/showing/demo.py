@@ -49,6 +49,12 @@ EXPERIMENTS = tuple(
 Results = Sequence[tuple[Experiment, ProbeResult]]
 
 
+def picture_names() -> list[str]:
+    """Return the names of the pictures."""
+    sizes = [f"{depth}x{width}" for depth, width in NETWORKS]
+    return [f"{kind}-{size}.png" for size in sizes for kind in (*(f"histograms-{a}" for a in ACTIVATIONS), "signal")]
+
+
 def draw(results: Results, folder: Path) -> Iterator[Path]:
     """Write the pictures into `folder`, yielding their paths."""
     from .plots import plot_histograms, plot_signal

@@ -9,16 +9,33 @@ from typing import Any
 
 from fastinit_kernels.machine.notice import told
 
-from ..words import needs
+from ..words import needs, number
 
 # A terminal has room for one display: what begins while another is shown becomes a line of that.
 _displays: list[Any] = []
+# Whether nobody wants to see any, and since when there is one: a stack, as commands may call commands.
+_quiet = [False]
+
+
+@contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """Show no progress in this block, if `quiet`."""
+    _quiet.append(quiet)
+    try:
+        yield
+    finally:
+        _quiet.pop()
+
+
+def is_quiet() -> bool:
+    """Say whether nobody wants to see progress."""
+    return _quiet[-1]
 
 
 class Bar:
     """A task's progress: `say` names what is being done, `advance` and `reach` count what is."""
 
-    def __init__(self, display: Any, words: str, total: int) -> None:
+    def __init__(self, display: Any, words: str, total: int | None) -> None:
         self._display, self._task = display, display.add_task(words, total=total)
 
     def say(self, words: str) -> None:
@@ -39,10 +56,11 @@ class Bar:
 
 
 @contextmanager
-def bar(words: str, total: int, *, always: bool = False, of_bytes: bool = False) -> Iterator[Bar]:
+def bar(words: str, total: int | None, *, always: bool = False, of_bytes: bool = False) -> Iterator[Bar]:
     """Show a bar until the work is done; only where somebody looks, unless `always`, which leaves it standing.
 
-    With `of_bytes` the steps are bytes, and their rate stands beside them.
+    Rate, time so far and time left stand beside it. With `of_bytes` the steps are bytes; without a `total` nobody knows
+    how many there are.
     """
     if _displays:
         line = Bar(_displays[-1], words, total)
@@ -56,24 +74,40 @@ def bar(words: str, total: int, *, always: bool = False, of_bytes: bool = False)
         from rich.progress import (
             BarColumn,
             DownloadColumn,
-            MofNCompleteColumn,
             Progress,
+            ProgressColumn,
             TextColumn,
+            TimeElapsedColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
     console = Console(stderr=True)
-    counts: Any = (MofNCompleteColumn(),)
-    if of_bytes:
-        counts = DownloadColumn(), TransferSpeedColumn()
-    columns = TextColumn("{task.description:<24}"), BarColumn(), *counts, TimeRemainingColumn()
-    hidden = not (console.is_terminal or always)
+
+    class Steps(ProgressColumn):
+        """What is done of how much, and how much in a second."""
+
+        def render(self, task: Any) -> str:
+            if task.total is None:
+                return ""
+            speed = task.finished_speed or task.speed
+            return f"{task.completed:g}/{task.total:g}" + (f"  {number(speed)}/s" if speed else "")
+
+    counts = (DownloadColumn(), TransferSpeedColumn()) if of_bytes else (Steps(),)
+    columns = TextColumn("{task.description:<24}"), BarColumn(), *counts, TimeElapsedColumn(), TimeRemainingColumn()
+    hidden = is_quiet() or not (console.is_terminal or always)
     with Progress(*columns, console=console, transient=not always, disable=hidden) as display:
         _displays.append(display)
         try:
             yield Bar(display, words, total)
         finally:
             _displays.remove(display)
+
+
+@contextmanager
+def waiting(words: str) -> Iterator[None]:
+    """Show that something is being done, and for how long."""
+    with bar(words, None):
+        yield
 
 
 class BytesBar:

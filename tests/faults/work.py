@@ -20,7 +20,7 @@ from fastinit_kernels.machine.jit import kernel
 import fastinit as fi
 from fastinit.cli import main
 from fastinit.probing.store import Store
-from fastinit.showing import commands
+from fastinit.showing.commands import tensors
 
 # Points that cost little, of lines of a page: a kill leaves parts of one.
 GRID: dict[str, Any] = {"depth": 1, "width": 4, "batch": 3, "bins": 100}
@@ -82,14 +82,14 @@ def told(finished: Path) -> list[int]:
 
 def init(path: Path) -> None:
     """Run `fastinit init`, as the command does, in several blocks."""
-    commands._BLOCK = 1 << 18
+    tensors._BLOCK = 1 << 18
     sys.argv = ["fastinit", *init_words(path)]
     main()
 
 
 def init_words(path: Path) -> list[str]:
     """The command's words."""
-    return ["init", "he_normal", "--shape", ",".join(map(str, SHAPE)), "--seed", "1", "-o", str(path)]
+    return ["init", "he_normal", "--shape", ",".join(map(str, SHAPE)), "--seed", "1", "--force", "-o", str(path)]
 
 
 def checkpoint(folder: Path) -> None:
