@@ -159,7 +159,6 @@ NETWORKS = {
     "float64": {"scheme": "normal", "std": 1e20, "depth": 12, "dtype": "float64"},
     "vanishing": {"scheme": "normal", "std": 1e-20, "depth": 12, "dtype": "float64"},
     "one row": {"batch": 1, "backward": False},
-    "deep": {"depth": 10_000, "width": 2, "batch": 2},
 }
 
 
@@ -208,6 +207,15 @@ def test_a_plot_shows_the_layers_that_it_is_asked_for():
             result.plot_signal(layers=layers)
     with pytest.raises(TypeError, match="argument 'ax' must be Matplotlib's Axes or None, got 3"):
         result.plot_signal(3)
+
+
+def test_a_very_deep_network_has_room():
+    axes = fi.probe(depth=10_000, width=2, batch=2, backward=False).plot_histograms()
+    axes.figure.draw_without_rendering()
+    rows = [text.get_text().split()[0] for text in axes.get_yticklabels()]
+    assert rows[0] == "0"
+    assert 1 < len(rows) <= 12
+    assert overlaps(axes.figure) == []
 
 
 @pytest.mark.parametrize("figure", FIGURES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ..words import needs, shown
 from .drawn import DrawnSweep
 from .figures import FIGURES
 from .result import ProbeResult
+from .store import read
 
 if TYPE_CHECKING:
     import pandas
@@ -63,6 +65,27 @@ class SweepResult(DrawnSweep):
         count = f"{len(self)} points" if self.complete else f"{len(self)} of {len(self.results)} points"
         errors = f", {len(self.errors)} errors" if self.errors else ""
         return f"SweepResult({axes + ': ' if axes else ''}{count}{errors})"
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SweepResult:
+        """Read the store of a sweep: nothing is computed.
+
+        Points that are not there are None. Arrays and functions of the grid are words.
+
+        Raises
+        ------
+        ValueError
+            The file is no store, or of a later format; names the file.
+        OSError
+            The file cannot be read.
+
+        Warns
+        -----
+        RuntimeWarning
+            Lines of the file do not belong; they are skipped.
+        """
+        grid, results = read(path)
+        return cls(grid, tuple(results))
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a tidy data frame, a row a point and layer: the grid's columns, `layer`, every figure, `verdict`."""

@@ -148,9 +148,9 @@ def plot_histograms(result: Result, ax: Axes | None = None, layers: Any = None) 
 
     axes = axes_of(ax, 5.6, 5.2)
     at = [k for k in chosen_layers(result.depth, layers, _MOST_RIDGES) if result.histogram[k].sum()]
-    units = _units([float(np.abs(result.bin_edges[k]).max()) for k in at], [float(result.std[k]) for k in at])
+    divisors = units([float(np.abs(result.bin_edges[k]).max()) for k in at], [float(result.std[k]) for k in at])
     colours = colormaps[COLOUR_MAP]
-    for row, (layer, unit) in enumerate(zip(at, units, strict=True)):
+    for row, (layer, unit) in enumerate(zip(at, divisors, strict=True)):
         counts, edges = result.histogram[layer], result.bin_edges[layer] / unit
         heights = _RIDGE * np.minimum(counts / histogram_height(counts), 1.0)
         colour = colours(row / max(len(at) - 1, 1) * 0.85)
@@ -159,7 +159,7 @@ def plot_histograms(result: Result, ax: Axes | None = None, layers: Any = None) 
     names = getattr(result, "names", None)
     words = [short(names[k]) if names else str(k) for k in at]
     unit_words = "activation"
-    if len({*units}) > 1:
+    if len({*divisors}) > 1:
         unit_words = "activation, in units of the layer's std"
         words = [f"{word} (std {number(float(result.std[k]))})" for word, k in zip(words, at, strict=True)]
     axes.set_yticks([-row for row in range(len(at))], words)
@@ -175,7 +175,7 @@ _RIDGE = 1.6  # height of a histogram, in those of a row
 _ALIKE = 30.0  # sizes that one axis shows
 
 
-def _units(sizes: Sequence[float], spreads: Sequence[float]) -> list[float]:
+def units(sizes: Sequence[float], spreads: Sequence[float]) -> list[float]:
     """Return what each layer's activations are divided by: 1, or their std where the sizes differ much."""
     if not sizes or max(sizes) <= _ALIKE * min(sizes):
         return [1.0] * len(sizes)
