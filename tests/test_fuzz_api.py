@@ -261,7 +261,15 @@ METHODS = {
     "ProbeResult.from_dict": Call(fi.ProbeResult.from_dict, {"values": [RESULT.to_dict()]}, ("values",)),
     "ProbeResult.save": Call(RESULT.save, {"path": ["result.json"]}, ("path",), also=(OSError,)),
     "ProbeResult.load": Call(fi.ProbeResult.load, {"path": ["result.json"]}, ("path",), also=(OSError,)),
-    "ProbeResult.plot": Call(RESULT.plot, {"path": ["result.svg"]}, ("path",), also=(OSError,)),
+    "ProbeResult.plot": Call(RESULT.plot, {"path": ["result.svg"], "layers": [None, 2]}, ("path",), also=(OSError,)),
+    **{
+        f"ProbeResult.plot_{kind}": Call(
+            getattr(RESULT, f"plot_{kind}"),
+            {"ax": [None], "layers": [None, 2, [0, -1]]} | ({"figure": ["std", "dead"]} if kind == "figure" else {}),
+            ("figure",) if kind == "figure" else (),
+        )
+        for kind in ("histograms", "signal", "gradient", "shares", "correlation", "correlation_map", "figure")
+    },
     "ProbeResult.depth": Call(lambda: RESULT.depth, {}),
     "ProbeResult.width": Call(lambda: RESULT.width, {}),
     "ProbeResult.settings": Call(RESULT.settings, {}),
@@ -275,6 +283,20 @@ METHODS = {
         {"path": ["swept.svg"], "figure": ["std"], "x": [None, "depth"], "y": [None, "width"], "layer": [-1, 0]},
         ("path",),
         also=(OSError,),
+    ),
+    "SweepResult.plot_map": Call(
+        SWEPT.plot_map,
+        {
+            "ax": [None],
+            "figure": ["std"],
+            "x": [None, "depth"],
+            "y": [None, "width"],
+            "layer": [-1],
+            "where": [None, {}],
+        },
+    ),
+    "SweepResult.plot_lines": Call(
+        SWEPT.plot_lines, {"ax": [None], "figure": ["dead"], "layers": [None, 1], "where": [None, {"depth": 2}]}
     ),
     "CheckResult.ok": Call(lambda: CHECKED.ok, {}),
     "CheckResult.summary": Call(lambda: CHECKED.summary, {}),
@@ -317,7 +339,7 @@ CHECKPOINTS = {
 }  # fmt: skip
 METHODS |= CHECKPOINTS
 # Pictures take half a second each.
-SLOW = {"ProbeResult.plot", "SweepResult.plot", "recommend"}
+SLOW = {"recommend", *(name for name in METHODS if ".plot" in name)}
 
 # Public names that are not called here, each with its reason.
 NOT_CALLED = {

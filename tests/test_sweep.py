@@ -480,6 +480,38 @@ def test_the_heat_map_shows_the_figures_and_the_line_where_chi_is_1(monkeypatch)
     assert ((vertices[:, 0] > 0.5) & (vertices[:, 0] < 1.5)).all()
 
 
+def test_no_line_of_chi_is_drawn_by_chance(monkeypatch):
+    """Over depth and width chi is 1 under He's weights, but for chance; over sigma_w it passes through 1."""
+    small = {"batch": 32, "seed": range(2), "backward": False}
+    chance = sweep(activation="relu", width=[32, 64, 128], depth=[2, 5, 10], **small)
+    last = [r.chi[-1] for _, r in chance]
+    assert min(last) < 1 < max(last)
+    assert len(chance.plot_map().collections) == 1
+    true = sweep(activation="relu", sigma_w=[0.7, 1.4, 2.8], width=[64, 128], depth=5, **small)
+    assert len(true.plot_map().collections) == 2
+
+
+def test_lines_with_bands_over_seeds():
+    swept = sweep(activation=["tanh", "relu"], depth=[2, 4], width=8, batch=8, seed=range(3))
+    axes = swept.plot_lines(where={"depth": 4})
+    assert [line.get_label() for line in axes.get_lines()] == ["activation tanh", "activation relu"]
+    stds = np.array([r.std for p, r in swept if p["depth"] == 4 and p["activation"] == "relu"])
+    np.testing.assert_allclose(axes.get_lines()[1].get_ydata(), np.median(stds, axis=0))
+    band = axes.collections[1].get_paths()[0].vertices
+    assert {*stds.max(axis=0)} | {*stds.min(axis=0)} <= {*band[:, 1]}
+    ours = swept.plot_lines(figure="dead", layers=[0, -1], where={"activation": "tanh"})
+    assert swept.plot_lines(ours, where={"depth": 2}) is ours
+    for where, words in (({"depth": 3}, "one of 2, 4 for depth, got 3"), ({"dept": 3}, "did you mean 'depth'")):
+        with pytest.raises(ValueError, match=f"argument 'where' must .*{words}"):
+            swept.plot_lines(where=where)
+    with pytest.raises(TypeError, match="argument 'where' must be a mapping"):
+        swept.plot_lines(where=3)
+    grid = sweep(activation=["tanh", "relu"], depth=[1, 2], width=[4, 8], batch=4)
+    with pytest.raises(ValueError, match="argument 'where' must choose a value of activation, got "):
+        grid.plot_map()
+    assert "activation relu" in grid.plot_map(where={"activation": "relu"}).get_title()
+
+
 def test_a_network_that_was_measured_takes_no_addresses_to_another_process():
     network = resolve({"depth": 2, "width": 8, "batch": 4, "backward": False})
     measure(network)

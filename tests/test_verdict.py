@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fastinit as fi
 from fastinit.probing.verdict import VERDICTS
-from fastinit.showing.plots import _VERDICT_COLOURS
+from fastinit.showing.pages import VERDICT_COLOURS
 from fastinit.showing.tables import STYLES
 from fastinit.words import number
 
@@ -254,7 +254,7 @@ def test_chance_does_not_decide_the_textbooks_cases(seed):
 
 
 def test_the_verdicts_colours_and_styles_are_all_there():
-    assert set(VERDICTS) == set(STYLES) == set(_VERDICT_COLOURS)
+    assert set(VERDICTS) == set(STYLES) == set(VERDICT_COLOURS)
 
 
 def numbers_after(pattern, reason):

@@ -42,6 +42,21 @@ class Figure:
         """Whether it is a share of something, written in per cent."""
         return self.limits == _SHARE
 
+    @property
+    def is_size(self) -> bool:
+        """Whether it is a size that may be of any order of magnitude, and a logarithmic axis is right for it."""
+        return self.limits == _SIZE and not self.whole
+
+    @property
+    def factor(self) -> float:
+        """What a picture multiplies it by: shares are shown in per cent."""
+        return 100.0 if self.is_share else 1.0
+
+    def axis(self, name: str) -> str:
+        """Return its name and its unit, as an axis has them."""
+        unit = ", %" if self.is_share else ", count" if self.counts or self.whole else ""
+        return f"{name.replace('_', ' ')}{unit}"
+
 
 # In the order of `to_pandas`.
 FIGURES: dict[str, Figure] = {

@@ -10,12 +10,12 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
 from ..files import replacing
 from ..showing.tables import Table, choose, written
 from ..words import in_short, needs, number, writable
+from .drawn import DrawnModule
 from .figures import FIGURES
 from .observed import OBSERVED, LayerRecord
 from .result import plain
@@ -28,7 +28,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ModuleResult:
+class ModuleResult(DrawnModule):
     """Figures of a real network's layers before training, in the order in which they were called.
 
     Attributes
@@ -133,13 +133,6 @@ class ModuleResult:
         content = json.dumps(self.to_dict(), allow_nan=False) + "\n"
         with replacing(path) as file:
             file.write(content.encode())
-
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draw the layers' histograms, signal and gradient into a PNG, SVG or PDF file."""
-        with whole:
-            from ..showing.module_plots import plot_module
-
-        plot_module(self, path)
 
 
 _COLUMNS = (

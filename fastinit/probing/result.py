@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastinit_kernels.machine.forks import whole
 from numpy.typing import NDArray
 
 from ..files import path_name, replacing
 from ..showing.tables import layer_table
 from ..words import needs, shown, tied, writable
+from .drawn import DrawnProbe
 from .fields import LARGEST, RECORDED, check_counts, check_layers, check_numbers, read_json
 from .figures import FIGURES, Figure
 from .layers import each, in_runs
@@ -31,7 +31,7 @@ _BINNED = {"histogram": Figure(counts="activations"), "bin_edges": Figure((-LARG
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ProbeResult(Settings):
+class ProbeResult(DrawnProbe, Settings):
     """Per-layer figures of one deep network before training: arrays with one entry a layer, layers from 0.
 
     z_l = a_{l-1} W_l + b_l are the pre-activations of layer l, a_l = phi(z_l) its activations, delta_l =
@@ -228,21 +228,6 @@ class ProbeResult(Settings):
             return cls.from_dict(read_json(content))
         except (ValueError, TypeError) as error:
             raise type(error)(f"file {name!r} must be a saved ProbeResult: {error}") from None
-
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draw the layers' histograms and the signal against depth into a PNG, SVG or PDF file.
-
-        Raises
-        ------
-        ValueError
-            The path ends in something else. Without an ending it is a PNG.
-        ImportError
-            Matplotlib is not installed.
-        """
-        with whole:
-            from ..showing.plots import plot_probe
-
-        plot_probe(self, path)
 
 
 def _in_brackets(params: Iterable[tuple[str, Any]]) -> str:

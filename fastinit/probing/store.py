@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..activations import get_activation, is_function
+from ..files import path_name
 from ..words import shown
 from .fields import read_json
 from .layers import Dense
@@ -19,6 +21,7 @@ from .result import ProbeResult, plain
 from .shared import OpenFile, SharedFile
 
 FORMAT = 2
+MOST_POINTS = 1 << 24
 
 # How the lines begin: what a kill may leave of one.
 _BEGINNINGS = (b'{"fastinit_sweep": ', b'{"point": ')
@@ -80,8 +83,7 @@ class Store:
         self._header = _line({"fastinit_sweep": FORMAT, "grid": {name: self._grid[name] for name in names}})
 
     def _check(self, number: int, values: Any) -> str:
-        """Return the hash that only this result of this point in this grid has."""
-        return hashlib.sha256(self._header + _line([number, values])).hexdigest()[:16]
+        return _hash(self._header, number, values)
 
     def _read(self, file: OpenFile) -> tuple[bool, str]:
         """Take in the file's lines; return whether it has its header, and words on the lines that do not belong."""
@@ -145,6 +147,82 @@ class Store:
         if not known:
             return line.startswith(_BEGINNINGS[0]) and self._header.startswith(line)
         return any(line[: len(begin)] == begin[: len(line)] for begin in _BEGINNINGS)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, tuple[Any, ...]], list[ProbeResult | None]]:
+    """Return the grid of a sweep's file, as its header has it, and the results that are there.
+
+    Of arrays and functions the grid has words only. Lines that do not belong are skipped with a warning, as by `Store`.
+
+    Raises
+    ------
+    ValueError
+        The file has no header of a sweep, or one of a later format.
+    OSError
+        The file cannot be read.
+    """
+    name = path_name(path)
+    with open(name, "rb") as file:
+        lines = file.read().splitlines(keepends=True)
+    header: dict[str, Any] | None = None
+    results: list[ProbeResult | None] = []
+    begun, unread = b"", dict[int, str]()
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = read_json(line)
+            if header is None:
+                header, begun = _header(entry), line.rstrip(b"\n")
+                results = [None] * math.prod(map(len, header.values()))
+            elif "fastinit_sweep" not in entry:
+                index, result = _point(entry, begun, len(results))
+                results[index] = results[index] or result
+        except (ValueError, TypeError, RecursionError) as error:
+            unread[number] = str(error)
+            if header is None:
+                raise ValueError(f"file {name!r} must be a sweep's store: {error}") from None
+    if header is None:
+        raise ValueError(f"file {name!r} must be a sweep's store, got an empty file")
+    if unread:
+        warnings.warn(_told(name, unread), RuntimeWarning, stacklevel=3)
+    return {argument: tuple(map(_worded, values)) for argument, values in header.items()}, results
+
+
+def _header(entry: Any) -> dict[str, list[Any]]:
+    """Return the grid of a header, if this version can read what follows it."""
+    if not isinstance(entry, dict) or entry.keys() != {"fastinit_sweep", "grid"}:
+        raise ValueError("no header of a sweep")
+    version, grid = entry["fastinit_sweep"], entry["grid"]
+    if type(version) is not int or not 2 <= version <= FORMAT:
+        raise ValueError(f"written in format {shown(version)}, and this version reads 2 to {FORMAT}")
+    if not isinstance(grid, dict) or not all(isinstance(values, list) and values for values in grid.values()):
+        raise ValueError("no header of a sweep")
+    if math.prod(map(len, grid.values())) > MOST_POINTS:
+        raise ValueError(f"a grid of more than {MOST_POINTS} points")
+    return grid
+
+
+def _point(entry: Any, header: bytes, count: int) -> tuple[int, ProbeResult]:
+    """Return a point that is what was written: number and result."""
+    if not isinstance(entry, dict) or entry.keys() != {"point", "result", "check"}:
+        raise ValueError("no point of a sweep")
+    number = entry["point"]
+    if type(number) is not int or not 0 <= number < count:
+        raise ValueError(f"a point that is none of 0 to {count - 1}")
+    if entry["check"] != _hash(header, number, entry["result"]):
+        raise ValueError("changed after it was written")
+    return number, ProbeResult.from_dict(entry["result"])
+
+
+def _worded(value: Any) -> Any:
+    """Return a value of a grid that can stand in a table: a list as a tuple, what an array was in words."""
+    if isinstance(value, dict):
+        return f"array {value.get('shape')} {str(value.get('sha256'))[:8]}" if "sha256" in value else str(value)
+    return tuple(map(_worded, value)) if isinstance(value, list) else value
+
+
+def _hash(header: bytes, number: int, values: Any) -> str:
+    """Return the hash that only this result of this point in this grid has."""
+    return hashlib.sha256(header + _line([number, values])).hexdigest()[:16]
 
 
 def _told(path: str, unread: Mapping[int, str]) -> str:

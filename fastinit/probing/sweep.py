@@ -25,14 +25,13 @@ from .network import Network
 from .resolve import resolve
 from .result import ProbeResult
 from .settings import check_argument
-from .store import Store
+from .store import MOST_POINTS, Store
 from .swept import SweepError, SweepResult
 
 # Beyond this many activations in memory (256 MiB in float32) networks run one after the other, each on all threads:
 # one a thread would need that memory several times over.
 LARGE = 1 << 26
 
-MOST_POINTS = 1 << 24
 # Arguments whose single value is a sequence itself; a list of such is a grid's axis.
 _SEQUENCES = ("widths", "range", "weights", "inputs", "network")
 

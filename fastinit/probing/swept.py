@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastinit_kernels.machine.forks import whole
 
 from ..activations import label
 from ..words import needs, shown
+from .drawn import DrawnSweep
 from .figures import FIGURES
 from .result import ProbeResult
+from .store import read
 
 if TYPE_CHECKING:
     import pandas
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SweepResult:
+class SweepResult(DrawnSweep):
     """The probes of a grid; iterate over it for (arguments, probe) pairs.
 
     Parameters
@@ -65,6 +66,27 @@ class SweepResult:
         errors = f", {len(self.errors)} errors" if self.errors else ""
         return f"SweepResult({axes + ': ' if axes else ''}{count}{errors})"
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SweepResult:
+        """Read the store of a sweep: nothing is computed.
+
+        Points that are not there are None. Arrays and functions of the grid are words.
+
+        Raises
+        ------
+        ValueError
+            The file is no store, or of a later format; names the file.
+        OSError
+            The file cannot be read.
+
+        Warns
+        -----
+        RuntimeWarning
+            Lines of the file do not belong; they are skipped.
+        """
+        grid, results = read(path)
+        return cls(grid, tuple(results))
+
     def to_pandas(self) -> pandas.DataFrame:
         """Return a tidy data frame, a row a point and layer: the grid's columns, `layer`, every figure, `verdict`."""
         with needs("pandas", extra="data"):
@@ -106,34 +128,6 @@ class SweepResult:
             for name, values in self.grid.items()
         }
         return xarray.Dataset(variables, {**coordinates, "layer": np.arange(layers)})
-
-    def plot(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        figure: str = "std",
-        x: str | None = None,
-        y: str | None = None,
-        layer: int = -1,
-    ) -> None:
-        """Draw a heat map of one figure over two arguments, with the line chi = 1.
-
-        Parameters
-        ----------
-        path
-            File to write; its suffix (.png, .svg, .pdf) is the format.
-        figure
-            The figure to show, in each network's layer `layer` (-1: the last).
-        x, y
-            Arguments along the axes; None: the first with several numbers. Over seeds the median is taken; any other
-            argument with several values gets panels of its own.
-        layer
-            Which layer; negative ones count from each network's last.
-        """
-        with whole:
-            from ..showing.heatmap import plot_sweep
-
-        plot_sweep(self, path, figure=figure, x=x, y=y, layer=layer)
 
 
 class SweepError(RuntimeError):

@@ -153,7 +153,7 @@ def _version(name: str) -> str:
 
 def draw(rows: list[dict[str, Any]], title: str, path: str | os.PathLike[str]) -> None:
     """Draw a bar a library, as long as its rate, with its time as a multiple of ours."""
-    from .plots import new_figure, plain_frame, save
+    from .style import new_figure, plain_frame, save
 
     figure = new_figure(7.0, 1.2 + 0.45 * len(rows))
     axes = figure.subplots()

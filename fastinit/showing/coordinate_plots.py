@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .plots import GREY, GRID, INK, new_figure, plain_frame, save
+from .style import GREY, GRID, INK, new_figure, plain_frame, save
 from .tables import choose
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ def picture_names() -> list[str]:
 
 def draw(results: Results, folder: Path) -> Iterator[Path]:
     """Write the pictures into `folder`, yielding their paths."""
-    from .plots import plot_histograms, plot_signal
+    from .pages import histogram_grid, signal_page
 
     folder.mkdir(parents=True, exist_ok=True)
     for depth, width in NETWORKS:
@@ -69,9 +69,9 @@ def draw(results: Results, folder: Path) -> Iterator[Path]:
         groups = {name: group for name, group in groups.items() if group}
         for name, group in groups.items():
             path = folder / f"histograms-{name}-{depth}x{width}.png"
-            plot_histograms(group, path, title=f"Activations of {depth} {name} layers of {width} units")
+            histogram_grid(group, path, title=f"Activations of {depth} {name} layers of {width} units")
             yield path
         if groups:
             path = folder / f"signal-{depth}x{width}.png"
-            plot_signal(groups, path, title=f"Signal and gradient through {depth} layers of {width} units")
+            signal_page(groups, path, title=f"Signal and gradient through {depth} layers of {width} units")
             yield path

@@ -6,58 +6,64 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastinit_kernels.numeric.integers import ceil_div
 
-from .plots import INK, draw_histogram, heading, histogram_words, log_axes, new_figure, save, signal_line
-from .tables import choose
+from .pages import draw_page
+from .plots import histogram_words, plot_shares, short, signal_line
+from .style import axes_of, finish, layer_axis, log_axes
+from .tables import chosen_layers
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ..probing.module_result import ModuleResult
 
-_MOST_PANELS = 15
-_PER_ROW = 5
-_SHORTEST = 26  # characters of a layer's name above a histogram
+_MOST_PANELS, _MOST_GIVEN = 15, 60
 
 
-def plot_module(result: ModuleResult, path: str | os.PathLike[str]) -> None:
-    """Draw the histograms of at most fifteen layers above signal, gradient and weights against depth."""
-    layers = choose(result.depth, _MOST_PANELS)
-    columns = min(_PER_ROW, max(1, len(layers)))
-    rows = ceil_div(len(layers), columns)
-    figure = new_figure(11.5, 1.75 * rows + 4.1)
-    parts: Any = figure.subfigures(2, 1, height_ratios=(1.75 * rows + 0.9, 3.2))
-    top, bottom = parts
-    heading(top, result)
-    panels = top.subplots(rows, columns, squeeze=False).ravel()
-    for panel, layer in zip(panels, layers, strict=False):
-        name = f"{_short(result.names[layer])}  {result.kinds[layer]}"
-        draw_histogram(panel, result, layer, f"{name}\n{histogram_words(result, layer)}")
-    for panel in panels[len(layers) :]:
-        panel.set_axis_off()
-    forward, backward, weights = bottom.subplots(1, 3)
-    _line(forward, result.std, "outputs", 2)
-    _line(forward, np.where(result.fan_in > 0, result.std, np.nan), "of layers with weights", 0)
-    _line(backward, result.gradient_std, "dL/d(output)", 1)
-    _line(backward, result.weight_gradient_std, "dL/dW", 3)
-    _line(weights, result.gain, "rms of W times sqrt(fan_in)", 4)
-    for axes, title in ((forward, "signal, std"), (backward, "gradient, std"), (weights, "sigma_w")):
-        axes.set_title(title, fontsize=9, color=INK)
-        axes.set_xlabel("call of a layer", fontsize=9, color=INK)
-        if axes.lines:
-            axes.legend(frameon=False, fontsize=8, handlelength=3)
-            log_axes(axes)
-        else:
-            axes.clear()
-            axes.set_axis_off()
-    save(figure, path)
+def module_page(result: ModuleResult, path: str | os.PathLike[str], layers: Any = None) -> None:
+    """Draw the histograms of at most fifteen layers above signal, gradient, shares and weights against depth."""
+    chosen = chosen_layers(result.depth, _MOST_PANELS if layers is None else layers, _MOST_GIVEN)
+    titles = [
+        f"{short(result.names[layer])}  {result.kinds[layer]}\n{histogram_words(result, layer)}" for layer in chosen
+    ]
+    plots = [
+        plot_module_signal if np.isfinite(result.std).any() else None,
+        plot_module_gradient if result.backward else None,
+        plot_shares if result.depth else None,
+        plot_module_weights if np.isfinite(result.gain).any() else None,
+    ]
+    draw_page(result, path, chosen, titles, [plot for plot in plots if plot])
 
 
-def _line(axes: Any, values: Any, label: str, index: int) -> None:
+def plot_module_signal(result: ModuleResult, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw the outputs' size against depth."""
+    weighted = np.where(result.fan_in > 0, result.std, np.nan)
+    lines = {"outputs": (result.std, 2), "of layers with weights": (weighted, 0)}
+    return _known_lines(result, ax, layers, lines, ("signal", "std of the output"))
+
+
+def plot_module_gradient(result: ModuleResult, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw the gradients' size against depth."""
+    lines = {"dL/d(output)": (result.gradient_std, 1), "dL/dW": (result.weight_gradient_std, 3)}
+    return _known_lines(result, ax, layers, lines, ("gradient", "std of the gradient"))
+
+
+def plot_module_weights(result: ModuleResult, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw the weights' size against depth, as mean-field theory's sigma_w."""
+    return _known_lines(result, ax, layers, {"": (result.gain, 4)}, ("sigma_w", "rms of W times sqrt(fan_in)"))
+
+
+def _known_lines(
+    result: ModuleResult, ax: Axes | None, layers: Any, lines: dict[str, tuple[Any, int]], words: tuple[str, str]
+) -> Axes:
     """Draw what is known, from one known layer to the next."""
-    known = np.flatnonzero(np.isfinite(values))
-    if known.size:
-        signal_line(axes, values[known], label, index, known)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _SHORTEST else f"…{name[1 - _SHORTEST :]}"
+    axes, notes = axes_of(ax), []
+    at = np.array(chosen_layers(result.depth, layers), int)
+    for label, (values, index) in lines.items():
+        known = at[np.isfinite(values[at])]
+        if known.size:
+            notes += signal_line(axes, values[known], label, index, known)
+    log_axes(axes)
+    layer_axis(axes, result.depth)
+    finish(axes, words[0], "call of a layer", words[1], notes)
+    return axes

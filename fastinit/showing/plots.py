@@ -1,253 +1,199 @@
-"""Pictures of probes: histograms a layer, and the signal against depth.
+"""Plots of the layers of one network: each takes Matplotlib's axes, or makes some, and returns them."""
 
-Every picture is a `Figure` of its own, drawn without pyplot: nothing global changes, no window opens, and
-threads may draw at the same time.
-"""
+from __future__ import annotations
 
-import io
-import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from fastinit_kernels.numeric.integers import ceil_div
 
 from ..activations import ACTIVATIONS
-from ..files import path_name, replacing
+from ..probing.figures import FIGURES
 from ..probing.layers import each
 from ..theory.limits import collapsed
-from ..words import needs, number, shown
-from .tables import choose
+from ..words import check_choice, number
+from .style import (
+    COLOUR_MAP,
+    COLOURS,
+    GREY,
+    GRID,
+    INK,
+    axes_of,
+    finish,
+    layer_axis,
+    line_style,
+    log_axes,
+    plain_frame,
+    positive,
+)  # fmt: skip
+from .tables import chosen_layers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-    from ..probing.module_result import ModuleResult
-    from ..probing.result import ProbeResult
+# A `ProbeResult`, or a `ModuleResult`, which has some of its figures.
+Result = Any
 
-# Okabe and Ito's colours, told apart by the colour-blind; line styles and markers tell them apart in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES: tuple[Any, ...] = (
-    "-",
-    (0, (6, 2)),
-    (0, (3, 1, 1, 1)),
-    (0, (1, 1)),
-    (0, (8, 2, 2, 2)),
-    (0, (4, 4)),
-    "-",
-)
-MARKERS = "osD^vPX"
-INK, GREY, GRID = "#222222", "#666666", "#dddddd"
-# Dark enough for small letters.
-_VERDICT_COLOURS = {
-    "healthy": "#007A5A",
-    "fading": "#6B7300",
-    "growing": "#A3580F",
-    "vanishing": "#8A6A00",
-    "exploding": "#B84A00",
-    "saturated": "#9B3F78",
-    "dead": "#555555",
-    "symmetric": "#005A93",
-    "nonfinite": "#222222",
-}
-
-# A signal beyond these is lost anyway; without the limits one exploding network flattens every other line.
-_SIGNAL_LIMITS = (1e-9, 1e5)
-_MOST_PANELS = 10
-_PER_ROW = 5
+# Of a line's figure -> what it is called in a legend, and the number of its style.
+_FORWARD = {"preactivation_std": ("pre-activations", 0), "std": ("activations", 2)}
+_BACKWARD = {"gradient_std": ("dL/dz", 1), "weight_gradient_std": ("dL/dW", 3)}
 
 
-def plot_probe(result: "ProbeResult", path: str | os.PathLike[str]) -> None:
-    """Draw the histograms of (at most ten) layers above the signal and the gradient against depth.
-
-    Parameters
-    ----------
-    result
-        The probe.
-    path
-        File to write; its suffix (.png, .svg, .pdf) is the format.
-    """
-    layers = choose(result.depth, _MOST_PANELS)
-    columns = min(_PER_ROW, len(layers))
-    rows = ceil_div(len(layers), columns)
-    figure = new_figure(10.5, 1.75 * rows + 4.1)
-    parts: Any = figure.subfigures(2, 1, height_ratios=(1.75 * rows + 0.9, 3.2))
-    top, bottom = parts
-    heading(top, result)
-    panels = top.subplots(rows, columns, squeeze=False).ravel()
-    for panel, layer in zip(panels, layers, strict=False):
-        draw_histogram(panel, result, layer, f"layer {layer}\n{histogram_words(result, layer)}")
-    for panel in panels[len(layers) :]:
-        panel.set_axis_off()
-    _ends(bottom.subplots(1, 3), result)
-    save(figure, path)
-
-
-def plot_histograms(
-    results: Mapping[str, "ProbeResult"], path: str | os.PathLike[str], *, title: str, layers: int = 5
-) -> None:
-    """Draw one row of histograms a probe, under its label, one column a layer.
-
-    Parameters
-    ----------
-    results
-        Label -> probe; all of one depth.
-    path
-        File to write.
-    title
-        Heading of the figure.
-    layers
-        Draw this many layers, evenly chosen.
-    """
-    shown = choose(next(iter(results.values())).depth, layers)
-    figure = new_figure(2.0 * len(shown) + 1.7, 1.3 * len(results) + 0.9)
-    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", weight="bold")
-    panels = figure.subplots(len(results), len(shown), squeeze=False)
-    for row, (label, result) in zip(panels, results.items(), strict=True):
-        for panel, layer in zip(row, shown, strict=True):
-            draw_histogram(panel, result, layer, histogram_words(result, layer))
-        for height, words, size, colour in (
-            (0.62, label, 9, INK),
-            (0.38, result.verdict, 8, _VERDICT_COLOURS[result.verdict]),
-        ):
-            place = {"transform": row[0].transAxes, "ha": "right", "va": "center"}
-            row[0].text(-0.06, height, words, fontsize=size, color=colour, **place)
-    for panel, layer in zip(panels[0], shown, strict=True):
-        panel.set_title(f"layer {layer}\n{panel.get_title()}", fontsize=8, color=GREY)
-    save(figure, path)
-
-
-def plot_signal(groups: Mapping[str, Mapping[str, "ProbeResult"]], path: str | os.PathLike[str], *, title: str) -> None:
-    """Draw the std of the activations (above) and of the gradients (below) against depth.
-
-    Parameters
-    ----------
-    groups
-        Heading of a column -> label of a line -> probe. Equal labels share a colour across the columns.
-    path
-        File to write.
-    title
-        Heading of the figure.
-    """
-    labels = list(dict.fromkeys(label for group in groups.values() for label in group))
-    figure = new_figure(3.6 * len(groups) + 0.6, 6.2)
-    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", weight="bold")
-    panels = figure.subplots(2, len(groups), squeeze=False, sharex="col", sharey="row")
-    for column, (heading, group) in zip(panels.T, groups.items(), strict=True):
-        for label, result in group.items():
-            style = _style(labels.index(label), result.depth)
-            column[0].plot(_positive(result.std), **style)
-            column[1].plot(_positive(result.gradient_std), **style)
-        column[0].set_title(heading, fontsize=10, color=INK)
-        column[1].set_xlabel("layer", fontsize=9, color=INK)
-    for row, quantity in zip(panels, ("std of the activations", "std of the gradients dL/dz"), strict=True):
-        row[0].set_ylabel(quantity, fontsize=9, color=INK)
-        log_axes(*row)
-    handles, words = _legend(groups, labels)
-    columns = min(len(labels), 6)
-    figure.legend(
-        handles, words, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, handlelength=3.5
-    )
-    save(figure, path)
-
-
-def _legend(groups: Mapping[str, Mapping[str, "ProbeResult"]], labels: Sequence[str]) -> tuple[list[Any], list[str]]:
-    """Return a line and its words for each label; those that no logarithmic axis can show say so."""
-    from matplotlib.lines import Line2D
-
-    words = []
-    for label in labels:
-        results = [group[label] for group in groups.values() if label in group]
-        words.append(_named(label, [line for r in results for line in (r.std, r.gradient_std)], points=2))
-    return [Line2D([], [], **_style(index, 1)) for index in range(len(labels))], words
-
-
-def _ends(panels: Any, result: "ProbeResult") -> None:
-    """Draw the signal and the likeness of two inputs, with the theory's, and the gradients of one probe."""
-    forward, backward, likeness = panels
-    signal_line(forward, result.preactivation_std, "pre-activations", 0)
-    signal_line(forward, result.std, "activations", 2)
-    predicted = _prediction(result)
+def plot_signal(result: Result, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw the signal's size against depth, with what theory predicts."""
+    axes = axes_of(ax)
+    at = chosen_layers(result.depth, layers, _MOST_POINTS)
+    notes = _lines(axes, result, _FORWARD, at)
+    predicted = prediction(result)
     if predicted is not None:
-        forward.plot(_positive(predicted.std), color=INK, lw=1, ls=":", label="activations, infinite width")
-        if result.inputs != "given":
-            likeness.plot(predicted.correlation, color=INK, lw=1, ls=":", label="infinite width")
-    likeness.plot(result.correlation, label="measured", **_style(5, result.depth))
-    likeness.set_ylim(min(-0.05, 1.1 * max(-1.0, np.nanmin([0.0, *result.correlation]))), 1.05)
-    signal_line(backward, result.gradient_std, "dL/dz", 1)
-    signal_line(backward, result.weight_gradient_std, "dL/dW", 3)
-    for axes, title in ((forward, "signal, std"), (backward, "gradient, std"), (likeness, "correlation of two inputs")):
-        axes.set_title(title, fontsize=9, color=INK)
-        axes.set_xlabel("layer", fontsize=9, color=INK)
-        axes.legend(frameon=False, fontsize=8, handlelength=3)
-    log_axes(forward)
-    log_axes(backward)
-    _layer_axis(likeness)
-    if not result.backward:
-        backward.clear()
-        backward.set_axis_off()
+        _theory(axes, predicted, "std", at, "activations, infinite width")
+    unit = number(float(np.sqrt(result.input_q)), 3) if hasattr(result, "input_q") else None
+    log_axes(axes)
+    layer_axis(axes, result.depth)
+    finish(axes, "signal", "layer", f"std (the input's rms is {unit})" if unit else "std of the outputs", notes)
+    return axes
 
 
-def signal_line(axes: "Axes", values: Any, label: str, index: int, layers: Any = None) -> None:
-    """Draw a line of one entry a layer, or for each of some layers, on a logarithmic axis."""
-    axes.plot(
-        range(len(values)) if layers is None else layers,
-        _positive(values),
-        label=_named(label, [values]),
-        **_style(index, len(values)),
-    )
+def plot_gradient(result: Result, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw the gradient's size against depth."""
+    axes = axes_of(ax)
+    notes = _lines(axes, result, _BACKWARD, chosen_layers(result.depth, layers, _MOST_POINTS))
+    log_axes(axes)
+    layer_axis(axes, result.depth)
+    unit = "std (dL/da of the last layer has 1)" if hasattr(result, "input_q") else "std of the gradient"
+    finish(axes, "gradient", "layer", unit, notes)
+    return axes
 
 
-def _named(label: str, lines: Sequence[Any], points: int = 1) -> str:
-    """Return the words for lines on a logarithmic axis; where no line has so many points that can be seen, why."""
-    if any(np.sum(line > 0) >= points for line in lines):
-        return label
-    lost = any(np.isnan(line).any() for line in lines)
-    return f"{label} (no line: {'inf or NaN' if lost else 'all 0'})"
+def plot_shares(result: Result, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw the saturated, zero and dead shares against depth, in per cent."""
+    axes = axes_of(ax)
+    at = chosen_layers(result.depth, layers, _MOST_POINTS)
+    names = [name for name, figure in FIGURES.items() if figure.is_share]
+    for index, name in enumerate(names):
+        values = _values(result, name, at)
+        if np.isfinite(values).any():
+            axes.plot(at, 100 * values, label=name.replace("_", " "), **line_style(index, len(at)))
+    layer_axis(axes, result.depth)
+    axes.set_ylim(-3, 103)
+    finish(axes, "saturated and dead", "layer", "share, %", [] if axes.lines else ["none is defined"])
+    return axes
 
 
-def _prediction(result: "ProbeResult") -> Any:
-    """Return what mean-field theory predicts for the signal, given the weights' spread; None: it cannot.
+def plot_correlation(result: Result, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw how alike two inputs are, layer by layer, with what theory predicts."""
+    axes = axes_of(ax)
+    at = chosen_layers(result.depth, layers, _MOST_POINTS)
+    measured = _values(result, "correlation", at)
+    if np.isfinite(measured).any():
+        axes.plot(at, measured, label="measured", **line_style(5, len(at)))
+        predicted = prediction(result) if result.inputs != "given" else None
+        if predicted is not None:
+            _theory(axes, predicted, "correlation", at, "infinite width")
+    layer_axis(axes, result.depth)
+    axes.set_ylim(min(-0.05, 1.1 * max(-1.0, np.nanmin([0.0, *measured]))), 1.05)
+    notes = [] if axes.lines else ["not defined: no pairs of inputs"]
+    finish(axes, "two inputs", "layer", "correlation (1: alike)", notes)
+    return axes
 
-    The theory is that of weights of mean 0: equal ones are none of them.
+
+def plot_correlation_map(result: Result, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw a layer's correlation against that of the layer before: the map whose fixed points decide."""
+    axes = axes_of(ax, 4.2, 4.2)
+    at = np.array(chosen_layers(result.depth, layers, _MOST_POINTS))
+    before, after = result.correlation[at[at > 0] - 1], result.correlation[at[at > 0]]
+    known = np.isfinite(before) & np.isfinite(after)
+    curve = _correlation_curve(result) if known.any() else None
+    if curve is not None:
+        axes.plot(*curve, color=INK, lw=1, ls=":", label="infinite width, last layer")
+    if known.any():
+        axes.plot([-1, 1], [-1, 1], color=GREY, lw=0.8, label="no change")
+        points = {**line_style(5, 1), "ls": "none"}
+        axes.plot(before[known], after[known], label="measured, a layer each", **points)
+    low = min(-0.05, *(1.1 * x[known].min() for x in (before, after))) if known.any() else -0.05
+    axes.set_xlim(low, 1.05)
+    axes.set_ylim(low, 1.05)
+    axes.set_aspect("equal")
+    _grid(axes)
+    notes = [] if known.any() else ["no two layers have a correlation"]
+    finish(axes, "correlation map", "correlation of two inputs in a layer", "in the next layer", notes)
+    return axes
+
+
+def plot_figure(result: Result, figure: str, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw any figure against depth, on the scale that its kind asks for."""
+    name = check_choice("figure", figure, [f for f in FIGURES if getattr(result, f, None) is not None])
+    axes = axes_of(ax)
+    at = chosen_layers(result.depth, layers, _MOST_POINTS)
+    values = _values(result, name, at)
+    notes = []
+    if FIGURES[name].is_size:
+        notes = signal_line(axes, values, name, 0, at)
+        log_axes(axes)
+    else:
+        axes.plot(at, values * FIGURES[name].factor, **line_style(0, len(at)))
+    layer_axis(axes, result.depth)
+    finish(axes, name.replace("_", " "), "layer", FIGURES[name].axis(name), notes)
+    legend = axes.get_legend()
+    if legend is not None:  # of one line the title says it
+        legend.remove()
+    return axes
+
+
+def plot_histograms(result: Result, ax: Axes | None = None, layers: Any = None) -> Axes:
+    """Draw the layers' histograms above each other over one axis, from the first layer down to the last.
+
+    Where the layers' sizes differ by more than a factor of thirty, each is in units of its own std, which stands beside
+    it. Each histogram has its own height; a bar that would flatten the others is cut off.
     """
-    from ..theory import predict
+    from matplotlib import colormaps
 
-    # Of a user's function the result has but the name.
-    activations = [ACTIVATIONS[name] for name in each(result.activation, result.depth) if name in ACTIVATIONS]
-    biases = [0.0 if bias == "zeros" else bias for bias in each(result.bias, result.depth)]
-    if len(activations) < result.depth or "biases" in biases:
-        return None
-    widths = np.array(result.widths)
-    sigma_w = result.weight_std * np.sqrt(widths[:-1]) * (result.conv or 1)
-    # Skips and normalisation ask for the mean of the input, too, which the result has of drawn inputs only.
-    unknown_mean = result.inputs == "given" and (result.residual or result.normalize)
-    if unknown_mean or not np.all(np.isfinite(sigma_w)) or np.any(sigma_w == 0):
-        return None
-    params = [each(result.params.get(phi.parameter or ""), result.depth)[i] for i, phi in enumerate(activations)]
-    return predict(
-        collapsed(activations),
-        sigma_w=sigma_w,
-        sigma_b=collapsed(np.hypot(biases, each(result.sigma_b, result.depth)).tolist()),
-        second_moment=result.input_q,
-        depth=result.depth,
-        param=collapsed(params),
-        correlation=result.input_correlation or 0.0,
-        residual=(widths[1:] == widths[:-1]) & result.residual,
-        branch_scale=result.branch_scale,
-        normalize=result.normalize,
-    )
+    axes = axes_of(ax, 5.6, 5.2)
+    at = [k for k in chosen_layers(result.depth, layers, _MOST_RIDGES) if result.histogram[k].sum()]
+    divisors = units([float(np.abs(result.bin_edges[k]).max()) for k in at], [float(result.std[k]) for k in at])
+    colours = colormaps[COLOUR_MAP]
+    for row, (layer, unit) in enumerate(zip(at, divisors, strict=True)):
+        counts, edges = result.histogram[layer], result.bin_edges[layer] / unit
+        heights = _RIDGE * np.minimum(counts / histogram_height(counts), 1.0)
+        colour = colours(row / max(len(at) - 1, 1) * 0.85)
+        axes.stairs(heights - row, edges, baseline=-row, fill=True, color=colour, lw=0, zorder=row + 2)
+        axes.stairs(heights - row, edges, baseline=None, color="white", lw=0.7, zorder=row + 2.5)
+    names = getattr(result, "names", None)
+    words = [short(names[k]) if names else str(k) for k in at]
+    unit_words = "activation"
+    if len({*divisors}) > 1:
+        unit_words = "activation, in units of the layer's std"
+        words = [f"{word} (std {number(float(result.std[k]))})" for word, k in zip(words, at, strict=True)]
+    axes.set_yticks([-row for row in range(len(at))], words)
+    axes.set_ylim(-max(len(at), 1) + 0.7, _RIDGE + 0.15)
+    axes.margins(x=0.01)
+    _grid(axes, axis="x")
+    finish(axes, "histograms", unit_words, "layer", [] if at else ["no activation is finite"])
+    return axes
 
 
-def draw_histogram(axes: "Axes", result: "ProbeResult | ModuleResult", layer: int, title: str) -> None:
+_MOST_RIDGES, _MOST_POINTS = 12, 500
+_RIDGE = 1.6  # height of a histogram, in those of a row
+_ALIKE = 30.0  # sizes that one axis shows
+
+
+def units(sizes: Sequence[float], spreads: Sequence[float]) -> list[float]:
+    """Return what each layer's activations are divided by: 1, or their std where the sizes differ much."""
+    if not sizes or max(sizes) <= _ALIKE * min(sizes):
+        return [1.0] * len(sizes)
+    return [min(std, size) if std > 0 else size or 1.0 for size, std in zip(sizes, spreads, strict=True)]
+
+
+def draw_histogram(axes: Axes, result: Result, layer: int, title: str) -> None:
+    """Draw one layer's histogram, over its own range."""
     edges, counts = result.bin_edges[layer], result.histogram[layer]
+    axes.set_title(title, fontsize=7.5, color=GREY, pad=3, parse_math=False)
+    if not counts.sum():  # the title says why
+        axes.set_axis_off()
+        return
     axes.stairs(counts, edges, fill=True, color=COLOURS[0], lw=0)
     axes.set_xlim(edges[0], edges[-1])
-    highest, second = np.sort(np.append(counts, 0))[:-3:-1]
-    # Half of a ReLU layer is exactly 0: that bar is cut off, or it would flatten all others.
-    axes.set_ylim(0, max(2.5 * second if highest > 4 * second > 0.01 * highest else 1.05 * highest, 1))
-    axes.set_title(title, fontsize=7.5, color=GREY, pad=3)
+    axes.set_ylim(0, histogram_height(counts))
     axes.set_yticks([])
     axes.set_xticks([edges[0], (edges[0] + edges[-1]) / 2, edges[-1]])
     axes.set_xticklabels([number(tick) for tick in axes.get_xticks()])
@@ -258,7 +204,13 @@ def draw_histogram(axes: "Axes", result: "ProbeResult | ModuleResult", layer: in
     plain_frame(axes, "left", "right", "top")
 
 
-def histogram_words(result: "ProbeResult | ModuleResult", layer: int) -> str:
+def histogram_height(counts: Any) -> float:
+    """Return the height of a histogram's panel: half of a ReLU layer is exactly 0, and that bar is cut off."""
+    highest, second = np.sort(np.append(counts, 0))[:-3:-1]
+    return float(max(2.5 * second if highest > 4 * second > 0.01 * highest else 1.05 * highest, 1))
+
+
+def histogram_words(result: Result, layer: int) -> str:
     """Describe what a histogram cannot show: the spread in numbers, and what stands outside it."""
     if np.isnan(result.std[layer]):
         return "all inf or NaN"
@@ -271,76 +223,119 @@ def histogram_words(result: "ProbeResult | ModuleResult", layer: int) -> str:
     return ", ".join([f"std {number(result.std[layer])}", *words[:2]])
 
 
-def heading(figure: Any, result: "ProbeResult | ModuleResult") -> None:
-    place = {"x": 0.01, "ha": "left", "parse_math": False}  # the words may be a file's
-    figure.suptitle(f"{result.title}: {result.verdict}", fontsize=12, color=INK, weight="bold", **place)
+def signal_line(axes: Axes, values: Any, label: str, index: int, layers: Any) -> list[str]:
+    """Draw a line on a logarithmic axis; return words on the layers that it cannot show."""
+    values, layers = np.asarray(values, float), np.asarray(layers)
+    if np.isnan(values).all():
+        return [f"{label}: inf or NaN"]
+    if not (values > 0).any():
+        return [f"{label}: all 0"]
+    axes.plot(layers, positive(values), label=label, **line_style(index, len(values)))
+    gaps = {"inf or NaN": ~np.isfinite(values), "0": values == 0}
+    return [f"{label}: {words} in {_where(layers[gap])}" for words, gap in gaps.items() if gap.any()]
 
 
-def _style(index: int, depth: int) -> dict[str, Any]:
-    k = index % len(COLOURS)
-    return {
-        "color": COLOURS[k],
-        "ls": DASHES[k],
-        "marker": MARKERS[k],
-        "ms": 4,
-        "lw": 1.6,
-        "markevery": max(1, depth // 10),
-    }
+def _where(layers: Any) -> str:
+    return f"layer {layers[0]}" if len(layers) == 1 else f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
 
 
-def log_axes(*panels: "Axes") -> None:
-    """Give panels one logarithmic scale: at least two decades high, and no higher than what matters."""
-    lines = [np.asarray(line.get_ydata(), dtype=float) for axes in panels for line in axes.get_lines()]
-    values = np.concatenate(lines)
-    values = np.clip(values[np.isfinite(values)], *_SIGNAL_LIMITS)
-    low, high = (values.min(), values.max()) if values.size else (0.1, 10.0)
-    margin = max(10 / np.sqrt(high / low), 1.5)
-    for axes in panels:
-        axes.set_ylim(low / margin, high * margin)  # first: Matplotlib's own limits overflow near the largest float
-        axes.set_yscale("log")
-        _layer_axis(axes)
+def _lines(axes: Axes, result: Result, figures: dict[str, tuple[str, int]], at: list[int]) -> list[str]:
+    known = {name: words for name, words in figures.items() if getattr(result, name, None) is not None}
+    return [note for name, words in known.items() for note in signal_line(axes, _values(result, name, at), *words, at)]
 
 
-def _layer_axis(axes: "Axes") -> None:
-    """Whole numbers of layers below, and a grid."""
-    from matplotlib.ticker import MaxNLocator
+def _values(result: Result, name: str, at: list[int]) -> Any:
+    values = getattr(result, name, None)
+    return np.full(len(at), np.nan) if values is None else np.asarray(values, float)[at]
 
-    axes.grid(True, color=GRID, lw=0.6)
+
+def _theory(axes: Axes, predicted: Any, name: str, at: list[int], label: str) -> None:
+    """Draw what theory predicts, and the band of what a finite width makes of it, where it says so."""
+    values = np.asarray(getattr(predicted, name), float)[at]
+    if name == "std":
+        values = positive(values)
+    if not np.isfinite(values).any():
+        return
+    point: Any = {"marker": "_", "ms": 12} if len(at) == 1 else {}
+    axes.plot(at, values, color=INK, lw=1, ls=":", label=label, **point)
+    band = getattr(predicted, f"{name}_band", None)
+    if band is not None:
+        low, high = np.asarray(band, float)
+        axes.fill_between(at, low[at], high[at], color=INK, alpha=0.12, lw=0, label="finite width, theory")
+
+
+def _correlation_curve(result: Result) -> tuple[Any, Any] | None:
+    """Return the map of the last layer, as theory has it: the correlation after it against that before."""
+    from ..theory import correlation_map
+
+    layers, predicted = _layers(result), prediction(result)
+    if layers is None or predicted is None or result.residual or result.normalize or result.depth < 2:
+        return None
+    q, scale = float(predicted.q[-2]), float(sigma_w(result)[-1])
+    if not (0 < q < np.inf):
+        return None
+    inputs, (activation, spread, param) = np.linspace(-1, 1, 41), (values[-1] for values in layers)
+    words: Any = {"activation": activation, "sigma_w": scale, "sigma_b": spread, "q0": q, "param": param}
+    return inputs, np.array([correlation_map(c0=float(c), depth=1, **words)[0] for c in inputs])
+
+
+def sigma_w(result: Result) -> Any:
+    """Return the standard deviation of each layer's weights times the root of its connections."""
+    return result.weight_std * np.sqrt(np.array(result.widths[:-1])) * (result.conv or 1)
+
+
+def _layers(result: Result) -> tuple[list[Any], list[float], list[Any]] | None:
+    """Return each layer's activation, sigma_b with a constant bias, and parameter; None: not all is known."""
+    # Of a user's function the result has but the name.
+    activations = [ACTIVATIONS.get(name) for name in each(getattr(result, "activation", ""), result.depth)]
+    biases = each(getattr(result, "bias", ""), result.depth)
+    if None in activations or any(isinstance(bias, str) and bias != "zeros" for bias in biases):
+        return None
+    constants = [0.0 if bias == "zeros" else bias for bias in biases]
+    spreads = np.hypot(constants, each(result.sigma_b, result.depth)).tolist()
+    given = [each(result.params.get(phi.parameter or ""), result.depth) for phi in activations if phi]
+    return activations, spreads, [values[i] for i, values in enumerate(given)]
+
+
+def prediction(result: Result) -> Any:
+    """Return what mean-field theory predicts for the signal, given the weights' spread; None: it cannot.
+
+    The theory is that of weights of mean 0: equal ones are none of them.
+    """
+    from ..theory import predict
+
+    layers = _layers(result)
+    if layers is None:
+        return None
+    widths, scales = np.array(result.widths), sigma_w(result)
+    # Skips and normalisation ask for the mean of the input, too, which the result has of drawn inputs only.
+    unknown_mean = result.inputs == "given" and (result.residual or result.normalize)
+    if unknown_mean or not np.all(np.isfinite(scales)) or np.any(scales == 0):
+        return None
+    activations, spreads, params = map(collapsed, layers)
+    return predict(
+        activations,
+        sigma_w=scales,
+        sigma_b=spreads,
+        second_moment=result.input_q,
+        depth=result.depth,
+        param=params,
+        correlation=result.input_correlation or 0.0,
+        residual=(widths[1:] == widths[:-1]) & result.residual,
+        branch_scale=result.branch_scale,
+        normalize=result.normalize,
+    )
+
+
+def _grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
+    axes.grid(True, axis=axis, color=GRID, lw=0.6)
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     plain_frame(axes, "right", "top")
 
 
-def plain_frame(axes: "Axes", *hidden: str) -> None:
-    """Leave out the frame's sides that say nothing, and make the others unobtrusive."""
-    for side in hidden:
-        axes.spines[side].set_visible(False)
-    for spine in axes.spines.values():
-        spine.set_color(GREY)
-    axes.tick_params(labelsize=7.5, colors=GREY, length=2.5)
+_SHORTEST = 26  # characters of a layer's name
 
 
-def _positive(values: Any) -> Any:
-    """Leave out what a logarithmic axis cannot show."""
-    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
-
-
-def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of that size in inches."""
-    with needs("matplotlib", extra="plot"):
-        from matplotlib.figure import Figure
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)  # type: ignore[union-attr, call-arg]
-    return figure
-
-
-def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
-    """Write the figure as its path's suffix says, else as PNG; the file appears whole or not at all."""
-    suffix = os.path.splitext(path_name(path))[1].lower() or ".png"
-    known = [f".{name}" for name in figure.canvas.get_supported_filetypes()]
-    if suffix not in known:
-        raise ValueError(f"argument 'path' must end in one of {', '.join(sorted(known))}, got {shown(path_name(path))}")
-    picture = io.BytesIO()
-    figure.savefig(picture, format=suffix[1:])
-    with replacing(path) as file:
-        file.write(picture.getbuffer())
+def short(name: str) -> str:
+    """Return a layer's name, its end if it is long."""
+    return name if len(name) <= _SHORTEST else f"…{name[1 - _SHORTEST :]}"

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..probing.figures import COLUMNS, FIGURES
 from ..probing.layers import in_runs
-from ..words import check_integer, number, writable
+from ..theory.limits import MOST_LAYERS
+from ..words import check_integer, entries, number, writable
 
 if TYPE_CHECKING:
     import rich.table
@@ -132,6 +133,32 @@ def choose(depth: int, count: int | None) -> list[int]:
     if count is None or depth <= count:
         return list(range(depth))
     return sorted({round(x) for x in np.linspace(0, depth - 1, max(count, 2))})
+
+
+def chosen_layers(depth: int, layers: Any, most: int | None = None) -> list[int]:
+    """Return the layers that a picture shows.
+
+    Parameters
+    ----------
+    depth
+        How many there are.
+    layers
+        A number: about so many, evenly chosen; a list: those, negative ones from the last; None: at most `most`.
+    most
+        How many there is room for.
+    """
+    if layers is None:
+        return choose(depth, most)
+    given = entries(layers, MOST_LAYERS)
+    if given is None:
+        count = check_integer("layers", layers, minimum=1)
+        return choose(depth, count if most is None else min(count, most))
+    if not given:
+        raise ValueError("argument 'layers' must name at least one layer, got an empty list")
+    chosen = sorted({check_integer("layers", x, minimum=-depth, maximum=depth - 1) % depth for x in given})
+    if most is not None and len(chosen) > most:
+        raise ValueError(f"argument 'layers' must name at most {most} layers here, got {len(chosen)}")
+    return chosen
 
 
 def _says_something(name: str, values: Any, widths: tuple[int, ...]) -> bool:
