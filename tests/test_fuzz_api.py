@@ -261,6 +261,7 @@ METHODS = {
     "ProbeResult.from_dict": Call(fi.ProbeResult.from_dict, {"values": [RESULT.to_dict()]}, ("values",)),
     "ProbeResult.save": Call(RESULT.save, {"path": ["result.json"]}, ("path",), also=(OSError,)),
     "ProbeResult.load": Call(fi.ProbeResult.load, {"path": ["result.json"]}, ("path",), also=(OSError,)),
+    "SweepResult.load": Call(fi.SweepResult.load, {"path": ["swept.jsonl"]}, ("path",), also=(OSError, RuntimeWarning)),
     "ProbeResult.plot": Call(RESULT.plot, {"path": ["result.svg"], "layers": [None, 2]}, ("path",), also=(OSError,)),
     **{
         f"ProbeResult.plot_{kind}": Call(
@@ -395,6 +396,7 @@ def folder(tmp_path_factory):
     """A folder of their own for the files that odd paths name."""
     with contextlib.chdir(tmp_path_factory.mktemp("fuzz")):
         RESULT.save("result.json")
+        fi.sweep(depth=[1, 2], width=3, batch=2, store="swept.jsonl")
         fi.checkpoint.write("checkpoint", STORED_SHAPES, STORED_PLAN, seed=3)
         Path("shapes.json").write_text(json.dumps(STORED_SHAPES))
         PLAN.save("plan.toml")

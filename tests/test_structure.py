@@ -36,6 +36,7 @@ CLOSED = {
     "version": {"words", "files", "activations", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
     "words": {"files", "activations", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
     "files": {"activations", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
+    "markup": {"files", "activations", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
     "reserving": {"activations", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
     "activations": {"files", "weights", "theory", "probing", "models", "showing", "warmup", "cli"},
     "weights": {"theory", "probing", "models", "showing", "warmup", "cli"},

@@ -47,8 +47,8 @@ def plot_bars(factors: Mapping[str, Factor | float], ax: Axes | None = None, *, 
     Examples
     --------
     >>> axes = plot_bars({"normal, 2^24": Factor(3.1, 2.9, 3.3), "uniform, 2^24": 0.8}, against="NumPy")
-    >>> [bar.get_width() for bar in axes.patches]
-    [2.1, -0.19999999999999996]
+    >>> [round(float(bar.get_width()), 1) for bar in axes.patches]
+    [2.1, -0.2]
     """
     if not isinstance(factors, Mapping) or not factors:
         raise ValueError(f"argument 'factors' must hold at least one comparison, got {shown(factors)}")

@@ -9,7 +9,7 @@ import typer
 
 from ...activations import ACTIVATIONS
 from ...probing.settings import Arguments
-from .reading import read_limits, read_pairs, read_parameters, read_sizes, read_value, read_values
+from .reading import read_layers, read_limits, read_pairs, read_parameters, read_sizes, read_value, read_values
 
 NETWORK, MEASURED, OTHER = "Network", "Inputs and figures", "Options"
 
@@ -28,20 +28,20 @@ def _value(option: str, text: str) -> Any:
 
 
 WORDS = {
-    "scheme": Word(NETWORK, "Scheme of the weights; `fastinit schemes` lists them.", "NAME"),
-    "activation": Word(NETWORK, f"One of {', '.join(ACTIVATIONS)}.", "NAME"),
+    "scheme": Word(NETWORK, "Scheme of the weights; `fastinit schemes` lists them.", "NAME[,...]", read_layers),
+    "activation": Word(NETWORK, f"One of {', '.join(ACTIVATIONS)}; or one a layer.", "NAME[,...]", read_layers),
     "depth": Word(NETWORK, "Number of layers."),
     "width": Word(NETWORK, "Units a layer."),
     "widths": Word(NETWORK, "Instead: all sizes from the input on, e.g. 784,512,10.", "N,N,...", read_sizes),
-    "bias": Word(NETWORK, "zeros, or a number.", "zeros|NUMBER", _value),
-    "sigma_w": Word(NETWORK, "Short for N(0, sigma_w^2 / fan_in) weights."),
-    "sigma_b": Word(NETWORK, "Standard deviation of drawn biases."),
+    "bias": Word(NETWORK, "zeros, or a number.", "zeros|NUMBER[,...]", read_layers),
+    "sigma_w": Word(NETWORK, "Short for N(0, sigma_w^2 / fan_in) weights.", "NUMBER[,...]", read_layers),
+    "sigma_b": Word(NETWORK, "Standard deviation of drawn biases.", "NUMBER[,...]", read_layers),
     "residual": Word(NETWORK, "Skips around layers that keep the width."),
     "branch_scale": Word(NETWORK, "Factor beside a skip.", "NUMBER|1/sqrt(depth)", _value),
-    "normalize": Word(NETWORK, "Normalise what enters a layer.", "layer|rms"),
+    "normalize": Word(NETWORK, "Normalise what enters a layer.", "layer|rms[,...]", read_layers),
     "conv": Word(NETWORK, "A stack of k x k convolutions; widths are channels.", "K"),
     "image": Word(NETWORK, "Pixels along a side of the images (16).", "N"),
-    "dtype": Word(NETWORK, "Type of the weights.", "float32|float64|float16|bfloat16"),
+    "dtype": Word(NETWORK, "Type of the weights.", "float32|float64|float16|bfloat16[,...]", read_layers),
     "batch": Word(MEASURED, "Inputs, drawn from N(0, 1)."),
     "input_correlation": Word(MEASURED, "Correlation of pairs of inputs, -1 to 1."),
     "backward": Word(MEASURED, "Compute gradients, too."),
@@ -59,8 +59,8 @@ _PARAMS = Annotated[
     ),
 ]  # fmt: skip
 
-# Arrays, which nobody types.
-UNTYPED = ("inputs", "weights")
+# Arrays and layers, which nobody types.
+UNTYPED = ("inputs", "weights", "network")
 _KINDS = {"int": int, "float": float, "bool": bool}
 
 
@@ -109,7 +109,7 @@ def read_grid(words: dict[str, Any]) -> dict[str, Any]:
         if text is None:
             continue
         option, read = f"--{_dashed(name)}", _word(name).read
-        if read in (read_sizes, read_limits):  # a value has commas of its own
+        if read in (read_sizes, read_limits) or (read is read_layers and ";" in text):  # a value has commas of its own
             grid[name] = [read(option, one) for one in text.split(";")]
         else:
             grid[name] = _one_or_all(read_values(option, text))

@@ -1,6 +1,5 @@
 """The commands that make pictures and pages: a comparison with other libraries, a report of saved results."""
 
-import importlib
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +78,6 @@ def report(
     for source in sources:
         source.stat()  # names the one that is not there
     with whole:
-        write = importlib.import_module("fastinit.showing.report").write
+        from ..report import write
     write(sources, output)
     return Answer({"file": str(output)}, notes=[str(output)])

@@ -33,6 +33,12 @@ def read_sizes(option: str, text: str) -> tuple[int, ...]:
         raise ValueError(f"argument '{option}' must be integers separated by commas, got {shown(text)}") from None
 
 
+def read_layers(option: str, text: str) -> Any:
+    """Return a value for all layers, or a list of one for each, separated by commas."""
+    values = [read_value(part.strip()) for part in text.split(",")]
+    return values if len(values) > 1 else values[0]
+
+
 def read_limits(option: str, text: str) -> tuple[float, ...]:
     """Return numbers separated by commas."""
     try:
