@@ -262,6 +262,10 @@ METHODS = {
     "ProbeResult.save": Call(RESULT.save, {"path": ["result.json"]}, ("path",), also=(OSError,)),
     "ProbeResult.load": Call(fi.ProbeResult.load, {"path": ["result.json"]}, ("path",), also=(OSError,)),
     "SweepResult.load": Call(fi.SweepResult.load, {"path": ["swept.jsonl"]}, ("path",), also=(OSError, RuntimeWarning)),
+    "ProbeResult.to_csv": Call(RESULT.to_csv, {"path": ["p.csv"]}, ("path",), also=(OSError,)),
+    "SweepResult.to_csv": Call(SWEPT.to_csv, {"path": ["s.csv"]}, ("path",), also=(OSError,)),
+    "ProbeResult.to_parquet": Call(RESULT.to_parquet, {"path": ["p.parquet"]}, ("path",), also=(OSError, ImportError)),
+    "SweepResult.to_parquet": Call(SWEPT.to_parquet, {"path": ["s.parquet"]}, ("path",), also=(OSError, ImportError)),
     "ProbeResult.plot": Call(RESULT.plot, {"path": ["result.svg"], "layers": [None, 2]}, ("path",), also=(OSError,)),
     **{
         f"ProbeResult.plot_{kind}": Call(
@@ -367,6 +371,7 @@ NOT_CALLED = {
         ),
         "returned by the theory",
     ),
+    **dict.fromkeys(("ProbeResult.to_wandb", "ProbeResult.to_tensorboard"), "take what other libraries make"),
     "SweepError.of": "called by sweep alone, with its own result",
 }
 

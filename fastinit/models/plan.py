@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
+from ..markup import table
 from ..weights.dtypes import check_dtype
 from ..weights.streams import check_seed
 from ..words import check_flag, fitting, shown
@@ -115,6 +116,11 @@ class Plan:
     def __repr__(self) -> str:
         given = "".join(f", {k}={v!r}" for k, v in self._variables.items())
         return f"Plan({len(self._rules)} rules{given}{', first_match=True' * self._first})"
+
+    def _repr_html_(self) -> str:
+        rows = [(number, pattern, shown(rule)) for number, (pattern, rule) in enumerate(self.rules)]
+        variables = ", ".join(f"{name} = {value}" for name, value in self.variables.items())
+        return table(("rule", "pattern", "what it gets"), rows, f"Plan{f', {variables}' if variables else ''}")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and self.to_dict() == other.to_dict()

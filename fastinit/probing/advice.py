@@ -106,6 +106,9 @@ class Recommendation:
     def __str__(self) -> str:
         return str(self.table())
 
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
     def table(self) -> Table:
         """Return the ranking as a table, for `print` or for Rich."""
         columns: tuple[str, ...] = ("", "scheme", "forward", "backward", "score", "±", "verdict")
@@ -338,9 +341,8 @@ def _why(groups: list[list[Candidate]], network: Network, seeds: int, best: tupl
     kept = (
         f"{start}: a layer multiplies the activations by {first.forward:.3f} and the gradient by {first.backward:.3f}"
     )
-    return (
-        ". ".join(filter(None, (kept, _theory(network), _width(network, best), _chance(groups, network, seeds)))) + "."
-    )
+    said = kept, _theory(network), _width(network, best), _chance(groups, network, seeds)
+    return ". ".join(filter(None, said)) + "."
 
 
 def _theory(network: Network) -> str:

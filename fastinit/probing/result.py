@@ -12,26 +12,27 @@ from numpy.typing import NDArray
 
 from ..files import path_name, replacing
 from ..showing.tables import layer_table
-from ..words import needs, shown, tied, writable
+from ..words import shown, tied, writable
 from .drawn import DrawnProbe
+from .exported import Tabular, Tracked
 from .fields import LARGEST, RECORDED, check_counts, check_layers, check_numbers, read_json
 from .figures import FIGURES, Figure
 from .layers import each, in_runs
 from .settings import Settings
 
 if TYPE_CHECKING:
-    import pandas
-
     from ..showing.tables import Table
 
 Array = NDArray[Any]
+
+_SHOWN_LAYERS = 12
 
 # Those of each bin.
 _BINNED = {"histogram": Figure(counts="activations"), "bin_edges": Figure((-LARGEST, LARGEST))}
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ProbeResult(DrawnProbe, Settings):
+class ProbeResult(DrawnProbe, Tabular, Tracked, Settings):
     """Per-layer figures of one deep network before training: arrays with one entry a layer, layers from 0.
 
     z_l = a_{l-1} W_l + b_l are the pre-activations of layer l, a_l = phi(z_l) its activations, delta_l =
@@ -159,11 +160,11 @@ class ProbeResult(DrawnProbe, Settings):
         """
         return layer_table(self, layers)
 
-    def to_pandas(self) -> "pandas.DataFrame":
-        """Return a data frame with one row a layer: `layer` and every per-layer figure."""
-        with needs("pandas", extra="data"):
-            import pandas
-        return pandas.DataFrame({"layer": np.arange(self.depth), **{name: getattr(self, name) for name in FIGURES}})
+    def _columns(self) -> dict[str, Any]:
+        return {"layer": np.arange(self.depth), **{name: getattr(self, name) for name in FIGURES}}
+
+    def _repr_html_(self) -> str:
+        return layer_table(self, _SHOWN_LAYERS).html()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as lists, numbers and strings; NaN as None, infinities as "inf" and "-inf"."""

@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..activations import label
+from ..markup import table
 from ..words import needs, shown
 from .drawn import DrawnSweep
+from .exported import Tabular
 from .figures import FIGURES
 from .result import ProbeResult
 from .store import read
 
 if TYPE_CHECKING:
-    import pandas
     import xarray
+
+_MOST_SHOWN = 100
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SweepResult(DrawnSweep):
+class SweepResult(DrawnSweep, Tabular):
     """The probes of a grid; iterate over it for (arguments, probe) pairs.
 
     Parameters
@@ -87,10 +90,8 @@ class SweepResult(DrawnSweep):
         grid, results = read(path)
         return cls(grid, tuple(results))
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return a tidy data frame, a row a point and layer: the grid's columns, `layer`, every figure, `verdict`."""
-        with needs("pandas", extra="data"):
-            import pandas
+    def _columns(self) -> dict[str, Any]:
+        """A row a point and layer: the grid's columns, `layer`, every figure, `verdict`."""
         done = list(self)
         depths = [result.depth for _, result in done]
         columns: dict[str, Any] = {
@@ -100,7 +101,13 @@ class SweepResult(DrawnSweep):
         for name in FIGURES:
             columns[name] = np.concatenate([getattr(result, name) for _, result in done] or [np.zeros(0)])
         columns["verdict"] = _repeat([result.verdict for _, result in done], depths)
-        return pandas.DataFrame(columns)
+        return columns
+
+    def _repr_html_(self) -> str:
+        names = [name for name, values in self.grid.items() if len(values) > 1]
+        rows = [(*(label(point[name]) for name in names), result.verdict, result.reason) for point, result in self]
+        words = repr(self) if len(rows) <= _MOST_SHOWN else f"{self!r}, of which the first {_MOST_SHOWN}"
+        return table((*names, "verdict", "reason"), rows[:_MOST_SHOWN], words)
 
     def to_xarray(self) -> xarray.Dataset:
         """Return a dataset with an axis for each argument of several values and one for the layers.

@@ -12,7 +12,7 @@ from fastinit_kernels.numeric.integers import ceil_div
 from ..markup import escaped
 from ..words import number
 
-_WIDTH, _HEIGHT = 640, 300
+_WIDTH, _HEIGHT = 460, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 40
 # Of matplotlib's cividis, at even steps.
 _CIVIDIS = ((0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56))

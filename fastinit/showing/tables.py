@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..markup import escaped, table
 from ..probing.figures import COLUMNS, FIGURES
 from ..probing.layers import in_runs
 from ..theory.limits import MOST_LAYERS
@@ -60,6 +61,13 @@ class Table:
             ).rstrip()
 
         return "\n".join(filter(None, (title, line(columns), *map(line, rows), note)))
+
+    def html(self) -> str:
+        """Return it in HTML, every text escaped."""
+        note = f"<p>{escaped(self.note)}</p>" if self.note else ""
+        return table(self.columns, self.rows, self.title) + note
+
+    _repr_html_ = html
 
     def _written(self) -> tuple[str, list[str], list[list[str]], str]:
         """Return title, columns, rows and note as stdout can write them."""

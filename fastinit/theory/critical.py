@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..activations import ActivationLike
+from ..markup import named_tuple
 from ..words import check_finite, check_flag, shown
 from .fixedpoints import POINTS, Stability, precision, stability
 from .meanfield import Layer, make_layer
@@ -17,6 +18,9 @@ from .roots import zeros
 class _Scales(NamedTuple):
     sigma_w: float
     sigma_b: float
+
+    def _repr_html_(self) -> str:
+        return named_tuple(self)
 
 
 class CriticalPoint(_Scales):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..activations import ActivationLike
+from ..markup import named_tuple
 from ..words import check_finite, check_integer
 from .fixedpoints import resting_variance
 from .limits import MOST_LAYERS
@@ -22,6 +23,9 @@ class Curvature(NamedTuple):
 
     stretch: Array
     kappa: Array
+
+    def _repr_html_(self) -> str:
+        return named_tuple(self)
 
 
 def chi2(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..activations import ActivationLike
+from ..markup import named_tuple
 from ..words import check_finite, check_integer, plain_array, shown
 from .limits import MOST_LAYERS
 from .meanfield import Layer, make_layer
@@ -25,6 +26,9 @@ class FiniteWidth(NamedTuple):
 
     drift: Array
     spread: Array
+
+    def _repr_html_(self) -> str:
+        return named_tuple(self)
 
 
 def finite_width(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..activations import ActivationLike
+from ..markup import named_tuple
 from .meanfield import Layer, make_layer
 from .roots import AT_REST, root, zeros
 
@@ -50,6 +51,9 @@ class _FixedPoint(NamedTuple):
     c: float
     chi1: float
     stable: bool
+
+    def _repr_html_(self) -> str:
+        return named_tuple(self)
 
 
 class FixedPoint(_FixedPoint):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..activations import ActivationLike
+from ..markup import named_tuple
 from ..words import check_finite, check_integer
 from .fixedpoints import resting_point, resting_variance
 from .limits import MOST_LAYERS
@@ -23,6 +24,9 @@ class DepthScales(NamedTuple):
 
     xi_q: float
     xi_c: float
+
+    def _repr_html_(self) -> str:
+        return named_tuple(self)
 
 
 def variance_map(

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from ..activations import ActivationLike
+from ..markup import named_tuple
 from ..words import check_finite
 from .meanfield import make_layer
 
@@ -16,6 +17,9 @@ class Moments(NamedTuple):
     mean: float
     std: float
     second: float
+
+    def _repr_html_(self) -> str:
+        return named_tuple(self)
 
 
 def moments(activation: ActivationLike, *, q: float = 1.0, param: float | None = None) -> Moments:

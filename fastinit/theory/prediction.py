@@ -12,6 +12,7 @@ from fastinit_kernels.numeric.constants import NORM_EPSILON
 from numpy.typing import ArrayLike, NDArray
 
 from ..activations import ActivationLike
+from ..markup import named_tuple
 from ..words import check_finite, check_integer, in_layer, plain_array, shown
 from .limits import MOST_LAYERS, Entries, check_normalize
 from .meanfield import Layer, make_layer
@@ -26,6 +27,9 @@ class Prediction(NamedTuple):
     mean: Array
     std: Array
     correlation: Array
+
+    def _repr_html_(self) -> str:
+        return named_tuple(self)
 
 
 @dataclass

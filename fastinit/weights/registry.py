@@ -12,6 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from ..markup import table
 from ..words import (
     PlainWords,
     attribute,
@@ -73,6 +74,11 @@ class Scheme:
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{k}={shown(v)}' for k, v in self.params.items())})"
+
+    def _repr_html_(self) -> str:
+        return table(
+            ("parameter", "value"), [(k, shown(v)) for k, v in self.params.items()], f"{self.name}: {self.formula}"
+        )
 
     def law(self, fans: Fans) -> Law:
         """Return the law, with the numbers handed to the kernel, of a weight with these fans.
