@@ -8,6 +8,7 @@ import types
 
 import numpy as np
 import pytest
+from optional import library
 
 import fastinit as fi
 from fastinit import theory
@@ -90,8 +91,8 @@ def test_csv_has_the_data_frames_rows(tmp_path):
 
 
 def test_parquet_is_read_by_pandas(tmp_path):
-    pytest.importorskip("pyarrow")
-    pandas = pytest.importorskip("pandas")
+    library("pyarrow")
+    pandas = library("pandas")
     for result in (RESULT, SWEPT):
         result.to_parquet(tmp_path / "r.parquet")
         found = pandas.read_parquet(tmp_path / "r.parquet")
