@@ -1,7 +1,9 @@
 """The `fastinit` command."""
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Any
@@ -24,12 +26,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)
-    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+    sys.unraisablehook = _once_more
+    try:
+        status = run(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:  # while the command was still loaded
+        print("interrupted", file=sys.stderr)
+        status = INTERRUPTED
+    sys.exit(status)
 
 
 def _end(number: int, frame: Any) -> None:
     """Leave by an exception, so that files are put in order on the way."""
     sys.exit(128 + number)
+
+
+def _once_more(ignored: Any) -> None:
+    """Send a signal again whose exception Python has ignored, as it does in what it calls while it collects garbage."""
+    error = ignored.exc_value
+    if isinstance(error, KeyboardInterrupt):
+        number = int(signal.SIGINT)
+    elif isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
+        number = error.code - 128
+    else:
+        sys.__unraisablehook__(ignored)
+        return
+    threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
 
 def run(arguments: list[str]) -> int:

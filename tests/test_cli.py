@@ -312,6 +312,29 @@ def test_a_signal_that_ends_it_leaves_no_file(tmp_path, name, status, message):
     assert list(tmp_path.iterdir()) == []
 
 
+AMID_GARBAGE = """
+import gc, signal, sys
+from fastinit.cli import main
+
+def send(phase, info, sent=[]):
+    if not sent and callable(signal.getsignal(signal.SIGTERM)):
+        sent.append(phase)
+        signal.raise_signal(getattr(signal, sys.argv[1]))
+
+gc.callbacks.append(send)
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_amid_a_collection_of_garbage_is_not_lost(tmp_path, name, status):
+    words = [name, "init", "normal", "--shape", "100000,100000", "-o", str(tmp_path / "w.npy")]
+    done = subprocess.run([sys.executable, "-c", AMID_GARBAGE, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_typer_or_rich_it_says_what_to_install(missing):
     code = f"import sys; sys.modules[{missing!r}] = None; from fastinit.cli import main; main(['schemes'])"
