@@ -129,8 +129,9 @@ NAMES = st.sampled_from(sorted(ACTIVATIONS))
 def calls(draw):
     """A call of one of the theory's functions, whose arguments are all allowed."""
     activation, sigmas = draw(NAMES), {"sigma_w": draw(SCALE), "sigma_b": draw(SCALE)}
-    if ACTIVATIONS[activation].parameter:
-        sigmas["param"] = draw(SIGNED | st.none())
+    row = ACTIVATIONS[activation]
+    if row.parameter:
+        sigmas["param"] = draw(SIGNED.filter(lambda x: x >= row.least) | st.none())
     more = {
         "variance_map": {"q0": SCALE, "depth": st.just(4)},
         "correlation_map": {"q0": SCALE, "c0": CORRELATION, "depth": st.just(2)},
@@ -202,6 +203,7 @@ TINY, LARGEST = float(np.finfo(np.float32).smallest_normal), float(np.finfo(np.f
 @example({"activation": "gelu", "dtype": "float64", "sigma_w": 1.7e308})
 @example({"activation": "relu", "dtype": "float64", "bias": 1e300, "branch_scale": 1e300, "sigma_w": 1e200})
 @example({"activation": "silu", "dtype": "float64", "inputs": np.full((4, 6), 1e200)})
+@example({"activation": "relu", "dtype": "float64", "inputs": np.repeat([1e308, -1e308], 12).reshape(4, 6)})
 def test_a_probe_finds_or_refuses_by_name(arguments):
     arguments = SHAPE | arguments | ({"residual": True} if "branch_scale" in arguments else {})
     arguments |= {} if "inputs" in arguments else {"batch": 4}

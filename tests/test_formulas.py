@@ -11,8 +11,8 @@ from formulas import FORMULAS
 from fastinit.activations import ACTIVATIONS
 
 # What another library computes is no copy of ours.
-APART = {"formulas.py", "test_torch.py"}
-P = {"leaky_relu": 0.01, "elu": 1.0}
+APART = {"formulas.py", "test_torch.py", "test_layers.py"}
+P = {"leaky_relu": 0.01, "elu": 1.0, "prelu": 0.25, "celu": 1.0}
 
 
 @pytest.mark.parametrize("name", FORMULAS)

@@ -305,13 +305,13 @@ def test_results_are_kept_and_shown(tmp_path):
 
 
 def test_a_picture_has_the_prediction_of_each_layer():
-    from fastinit.showing.plots import _prediction
+    from fastinit.showing.plots import prediction
 
     result = fi.probe(widths=[300] * 4, activation=["relu", "tanh", "linear"], sigma_b=[0.0, 0.5, 0.0], batch=200)
-    told = _prediction(result)
+    told = prediction(result)
     assert told.q.shape == (3,)
     np.testing.assert_allclose(result.q, told.q, 4 * np.sqrt(3 * 5 / 300))
-    assert _prediction(fi.probe(widths=[9, 9, 9], activation=["relu", bent], batch=4)) is None
+    assert prediction(fi.probe(widths=[9, 9, 9], activation=["relu", bent], batch=4)) is None
 
 
 def test_a_sweep_tells_a_list_of_values_from_a_value_that_is_a_list(tmp_path):

@@ -169,7 +169,7 @@ LIES = [
     ("seconds", -1, "argument 'seconds' must be a finite number >= 0, got -1"),
     ("seconds", "inf", "argument 'seconds' must be a finite number >= 0, got 'inf'"),
     ("params", [], "field 'params' must be a dict, got list"),
-    ("params", {"std": [1.0]}, "field 'params' must be a single value, got list"),
+    ("params", {"std": [1.0]}, "field 'params' / 'std' must hold one entry for each of 3 layers, got 1"),
     ("params", {ESCAPE: 1.0}, "field 'params' must be printable, got '\\x1b[2J\\x1b[31m'"),
     ("params", {"mode": ESCAPE}, "field 'params' must be printable"),
     *[(name, ESCAPE, f"field '{name}' must be printable") for name in ("scheme", "activation", "reason", "verdict")],

@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 import numpy as np
+from fastinit_kernels.machine.forks import whole
 
 from ..files import path_name, replacing
 from ..words import attribute, check_string, needs, plain_string, shown
@@ -25,7 +26,8 @@ class Tabular:
         """Return a tidy data frame: of a probe a row a layer, of a sweep a row a point and layer."""
         with needs("pandas", extra="data"):
             import pandas
-        return pandas.DataFrame(self._columns())
+        with whole:  # the first frame loads more of pandas
+            return pandas.DataFrame(self._columns())
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the rows of `to_pandas` as CSV, in UTF-8; NaN is an empty cell. The file appears whole or not at all.

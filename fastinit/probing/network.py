@@ -126,10 +126,11 @@ class Network(Settings):
         return [widened(*limits, self.bins, self.compute_dtype) for limits in ranges]
 
     def _predicted_ranges(self) -> list[tuple[float, float]]:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             given = [layer.bias for layer in self.layers if isinstance(layer.bias, np.ndarray)]
             of_given = rms(np.concatenate(given)) if given else 0.0
             mean = 0.0 if self.x is None else float(self.x.mean(dtype=np.float64))
+            mean = 0.0 if math.isnan(mean) else mean  # sums of either sign that have overflowed
         biases = [layer.bias if isinstance(layer.bias, float) else of_given for layer in self.layers]
         sigma_b = [
             min(math.hypot(bias, layer.sigma_b), _LARGE) for bias, layer in zip(biases, self.layers, strict=True)
