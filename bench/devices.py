@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import models
@@ -17,26 +18,14 @@ DEVICE = "cuda"
 ROUNDS = 5
 
 
-def torchs(module: Any) -> Any:
-    """Initialise each parameter once by torch.nn.init."""
-    for name, parameter in module.named_parameters():
-        if "norm" in name:
-            torch.nn.init.ones_(parameter)
-        else:
-            torch.nn.init.normal_(parameter, std=models.STD)
-    return module
-
-
 def ways(dtype: str) -> dict[str, Callable[[], Any]]:
     """Each from the meta device to values on the GPU."""
-
-    def meta() -> Any:
-        return modules.meta_llama(False, dtype)
-
+    cpu, gpu = (modules.torch_llama(False, dtype, device) for device in ("cpu", DEVICE))
+    meta = partial(modules.meta_llama, False, dtype)
     return {
         "fastinit, to the GPU": lambda: fastinit.torch.init_(meta(), models.PLAN, seed=0, device=DEVICE),
-        "torch.nn.init on the CPU, then .to(GPU)": lambda: torchs(meta().to_empty(device="cpu")).to(DEVICE),
-        "torch.nn.init on the GPU": lambda: torchs(meta().to_empty(device=DEVICE)),
+        "torch.nn.init on the CPU, then .to(GPU)": lambda: cpu().to(DEVICE),
+        "torch.nn.init on the GPU": gpu,
     }
 
 

@@ -73,12 +73,12 @@ def llama(small: bool, dtype: str) -> Work:
     return lambda: fastinit.torch.init_(meta_llama(small, dtype), models.PLAN, seed=0, device="cpu")
 
 
-def torch_llama(small: bool, dtype: str) -> Work:
+def torch_llama(small: bool, dtype: str, device: str = "cpu") -> Work:
     """Allocate and draw all of it by torch.nn.init, each parameter once."""
     import torch
 
     def work() -> object:
-        module = meta_llama(small, dtype).to_empty(device="cpu")
+        module = meta_llama(small, dtype).to_empty(device=device)
         for name, parameter in module.named_parameters():
             if "norm" in name:
                 torch.nn.init.ones_(parameter)
