@@ -41,7 +41,9 @@ def test_words_give_the_fans(line):
             assert isinstance(got, int) == float(fan).is_integer()
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: line.label)
+@pytest.mark.parametrize(
+    "line", [pytest.param(x, marks=pytest.mark.ci if i % 3 else (), id=x.label) for i, x in enumerate(LINES)]
+)
 def test_signal_and_gradient_keep_their_size(line):
     for mode, fan, forward in fans_of(line):
         z = line.layer.run(line.weight(mode), fans_page.signs, line.groups, forward)

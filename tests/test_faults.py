@@ -216,6 +216,7 @@ def test_faults_that_differ_in_their_names_share_a_line():
     assert row.endswith("| 6 | 3 |")
 
 
+@pytest.mark.ci
 def test_the_command():
     def command(*words):
         return subprocess.run([sys.executable, LANE, *words], capture_output=True, text=True, timeout=200)

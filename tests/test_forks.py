@@ -275,6 +275,7 @@ print(len(codes), {*codes})
     assert python(FORK + code).split() == ["24", "{0}"]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_again_and_again_while_threads_probe(python, layer):
     pytest.importorskip(f"numba.np.ufunc.{'omppool' if layer == 'omp' else layer}", exc_type=ImportError)

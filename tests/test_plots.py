@@ -160,9 +160,13 @@ NETWORKS = {
     "vanishing": {"scheme": "normal", "std": 1e-20, "depth": 12, "dtype": "float64"},
     "one row": {"batch": 1, "backward": False},
 }
+# Like another of them to most plots: for CI.
+LESS = ("float64", "vanishing")
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.ci if name in LESS else ()) for name in NETWORKS]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_plot_takes_axes_and_returns_them(name, kind):
     """On axes of one's own or of a new figure; a legend names lines that are there, layers are whole numbers."""
