@@ -18,7 +18,8 @@ SCHEMES = ("normal", "uniform", "truncated_normal", "he_normal", "constant", "sp
 SCHEMES += ("normalized", "caffe_gaussian")
 SCHEMES += ("log_of_uniform", "inverse_softplus", "power_ramp", "sinusoids")
 LAWS = ("normal", "uniform", "truncated_normal")
-COMMON = settings(
+EXAMPLES = 200 if os.environ.get("FASTINIT_CI") == "1" else 80
+COMMON = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
     max_examples=200 if os.environ.get("FASTINIT_CI") == "1" else 80, deadline=None, derandomize=True, database=None
 )
 
