@@ -20,8 +20,6 @@ SCHEMES += ("log_of_uniform", "inverse_softplus", "power_ramp", "sinusoids")
 LAWS = ("normal", "uniform", "truncated_normal")
 EXAMPLES = 200 if os.environ.get("FASTINIT_CI") == "1" else 80
 COMMON = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
-    max_examples=200 if os.environ.get("FASTINIT_CI") == "1" else 80, deadline=None, derandomize=True, database=None
-)
 
 
 def drawn(scheme, shape, **arguments):
