@@ -145,10 +145,12 @@ def _excess(e: Evidence, layers: Sequence[int]) -> float:
 
 def _usual(e: Evidence, layers: Sequence[int]) -> tuple[float, float]:
     """Return the least and the greatest gain in use, on average over layers of several activations."""
-    gains = Counter(usual_gains(e.network.layers[layer].phi, e.network.layers[layer].parameter) for layer in layers)
-    if len(gains) == 1:
-        return next(iter(gains))
-    low, high = (math.exp(math.fsum(n * log(g[end]) for g, n in gains.items()) / gains.total()) for end in (0, 1))
+    every = e.network.remembered("usual gains", lambda: [usual_gains(x.phi, x.parameter) for x in e.network.layers])
+    found = {every[layer] for layer in layers}
+    if len(found) == 1:
+        only: tuple[float, float] = found.pop()
+        return only
+    low, high = (math.exp(math.fsum(log(every[layer][end]) for layer in layers) / len(layers)) for end in (0, 1))
     return low, high
 
 
